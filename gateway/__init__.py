@@ -1,0 +1,1 @@
+"""Ponder's gateway: admits, decides, drives and settles one request after another."""

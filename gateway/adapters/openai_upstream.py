@@ -1,0 +1,57 @@
+"""OpenAI and every server that speaks its API: vLLM, llama.cpp, Together, Groq, Azure's v1 surface, …
+
+Bytes go out and come back as they are; see ``transport.py`` for the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+
+from gateway.adapters.transport import Transport
+from gateway.dialects.json_bytes import loads
+from gateway.domain.chat import Dialect
+from gateway.errors import UpstreamFailed
+from gateway.ports import UpstreamCall, UpstreamReply
+
+_PASSED_ON = frozenset({"openai-beta", "traceparent", "tracestate", "x-client-request-id"})
+
+
+class OpenAIUpstream:
+    """One OpenAI-compatible server. ``base_url`` ends where ``/chat/completions`` begins."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        base_url: str,
+        api_key: str | None,
+        dialects: tuple[Dialect, ...],
+        headers: Mapping[str, str],
+        connections: int,
+    ) -> None:
+        self.name = name
+        self.dialects = dialects
+        credentials = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._transport = Transport(
+            name=name,
+            base_url=base_url,
+            headers={"Content-Type": "application/json", **headers, **credentials},
+            connections=connections,
+        )
+
+    def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamReply]:
+        """Send the call; the client's own ``openai-beta`` and trace headers go along."""
+        return self._transport.post(call, {name: call.headers[name] for name in _PASSED_ON & call.headers.keys()})
+
+    async def model_names(self, *, timeout_s: float) -> tuple[str, ...]:
+        """The server's own list of models. Raises UpstreamError."""
+        listing = loads(await self._transport.get("/models", {}, timeout_s=timeout_s))
+        rows = listing.get("data") if isinstance(listing, dict) else None
+        if not isinstance(rows, list):
+            raise UpstreamFailed(f"upstream {self.name} did not answer /models with a list")
+        return tuple(str(row.get("id")) for row in rows if isinstance(row, dict))
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self._transport.close()

@@ -1,0 +1,96 @@
+"""The ``ponder`` command. Each of its commands lives in ``gateway/commands`` and is loaded when it is called.
+
+So ``ponder up``, which runs for as long as the gateway does, carries neither Celery nor a database.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
+
+import click
+
+from gateway.errors import ConfigurationError, PonderError
+
+COMMANDS = MappingProxyType(
+    {
+        "up": (
+            "gateway.commands.up",
+            "Start everything: gateway, worker, beat, and a local model if none is configured.",
+        ),
+        "serve": ("gateway.commands.serve", "Run the gateway alone."),
+        "worker": ("gateway.commands.worker", "Run the worker, which does the scheduled work."),
+        "beat": ("gateway.commands.beat", "Run the clock that tells the worker when."),
+        "init": ("gateway.commands.init", "Write a commented ponder.yaml."),
+        "doctor": ("gateway.commands.doctor", "Check configuration, keys, database, broker and upstreams."),
+        "models": ("gateway.commands.models", "The models that callers may ask for."),
+        "request": ("gateway.commands.request", "The record of one request."),
+        "db": ("gateway.commands.db", "The database's schema."),
+    }
+)
+"""Command → the module that holds it, under the same name, and its line in the list."""
+
+
+class _Refused(click.ClickException):
+    """One of our errors, shown as its message alone."""
+
+    exit_code = 1
+
+
+class _Misconfigured(click.ClickException):
+    """A configuration error; ``ponder up`` does not start a process again that ends with this code."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - narrows what import_module cannot type
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as fault:
+            raise _Misconfigured(fault.message) from fault
+        except PonderError as fault:
+            raise _Refused(fault.message) from fault
+
+
+def _version() -> str:
+    try:
+        return version("ponder")
+    except PackageNotFoundError:
+        return "not installed, run from its sources"
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version(), prog_name="ponder")
+def ponder() -> None:
+    """Ponder, an LLM gateway that decides how hard to think.
+
+    PONDER_HOST (127.0.0.1), PONDER_PORT (8000), PONDER_HOME (.ponder) and PONDER_CONFIG (ponder.yaml)
+    say where it listens and where it keeps things.
+    """
+
+
+def main() -> None:
+    """Run the command that the command line names."""
+    ponder(prog_name="ponder")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""``ponder init``: a ponder.yaml to start from."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from gateway.errors import ConfigurationError
+from gateway.settings import places
+
+TEMPLATE = """\
+# Ponder's configuration. Everything here is optional: what is left out, or commented out as below,
+# has the value shown or the default described. `ponder doctor` checks it. Secrets never stand here:
+# an upstream names the environment variable that holds its key.
+
+# Servers that Ponder calls. With ANTHROPIC_API_KEY, OPENAI_API_KEY, … in the environment, the hosted
+# ones are there by themselves; with neither keys nor upstreams, `ponder up` runs a small local model.
+#upstreams:
+#  anthropic:
+#    kind: anthropic
+#    api_key_env: ANTHROPIC_API_KEY
+#  openai:
+#    kind: openai
+#    base_url: https://api.openai.com/v1
+#    api_key_env: OPENAI_API_KEY
+# vLLM, llama.cpp or any other server that speaks the OpenAI API.
+#  gpu:
+#    kind: openai
+#    base_url: http://127.0.0.1:8080/v1
+#    first_byte_s: 120
+#    idle_s: 120
+#    retries: 1
+
+# Names that callers may ask for.
+#models:
+#  haiku:
+#    upstream: anthropic
+#    name: claude-haiku-4-5
+# A hosted model that the built-in price list does not know is priced here, in dollars per million
+# tokens; an unpriced model is refused.
+#  new-model:
+#    upstream: openai
+#    name: gpt-next
+#    price: {input_per_mtok: 1.25, output_per_mtok: 10, cached_input_per_mtok: 0.125}
+# A model on hardware of your own is priced by the hour that the hardware costs, and by the tokens
+# per second that you measured on it.
+#  qwen:
+#    upstream: gpu
+#    name: Qwen/Qwen3-8B
+#    price: {gpu_hour_usd: 2.10, gpus: 1, output_tokens_per_s: 2400}
+#    context_tokens: 32768
+#    max_output_tokens: 8192
+
+# Whether models without a price may be called; what they cost is then unknown, and says so.
+#allow_unpriced: false
+
+# What one request may be.
+#limits:
+#  body_bytes: 33554432
+#  header_bytes: 65536
+#  deadline_s: 600
+#  default_output_tokens: 4096
+
+# How long requests are kept; their texts only if you say so.
+#retention:
+#  requests_days: 90
+#  store_text: false
+#  text_days: 7
+
+# SQLite in PONDER_HOME, unless this or PONDER_DATABASE_URL (better, for it holds a password) says
+# otherwise.
+#database:
+#  url: postgresql://ponder@127.0.0.1/ponder
+
+# A folder in PONDER_HOME, unless this or PONDER_BROKER_URL says otherwise.
+#broker:
+#  url: redis://127.0.0.1:6379/0
+
+# Browser origins that may call the gateway.
+#cors:
+#  allow_origins: []
+"""
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="Overwrite a file that is already there.")
+def init(force: bool) -> None:
+    """Write a commented ponder.yaml (or the file that PONDER_CONFIG names)."""
+    path = places(os.environ).config
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(TEMPLATE)
+    except FileExistsError as fault:
+        raise ConfigurationError(f"{path} is already there; `ponder init --force` overwrites it") from fault
+    except OSError as fault:
+        raise ConfigurationError(f"{path} cannot be written: {fault.strerror}") from fault
+    click.echo(f"Wrote {path}. Edit it, then: ponder doctor")

@@ -1,0 +1,56 @@
+"""``ponder request``: the record of one request, as the running gateway tells it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from gateway.commands.output import json_option, print_json, print_rows
+from gateway.commands.running import caller_key, get
+from gateway.settings import places
+
+
+@click.group()
+def request() -> None:
+    """The record of one request."""
+
+
+@request.command()
+@click.argument("request_id", metavar="ID")
+@json_option
+def show(request_id: str, as_json: bool) -> None:
+    """Show what was asked for, decided, sent and spent; ID is the answer's x-ponder-request-id."""
+    where = places(os.environ)
+    record = get(where, f"/v1/requests/{quote(request_id, safe='')}", caller_key(where, os.environ))
+    if as_json:
+        print_json(record)
+        return
+    calls = record.pop("calls", None) or []
+    print_rows(("field", "value"), [{"field": name, "value": text} for name, text in _flat(record)])
+    if calls:
+        click.echo()
+        columns = ("attempt", "upstream", "model", "result", "status", "first_byte_s", "total_s", "cost_usd", "error")
+        print_rows(columns, [{name: _text(call.get(name)) for name in columns} for call in calls])
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested mappings as rows with dotted names; what is empty is left out."""
+    rows: list[tuple[str, str]] = []
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            rows.extend(_flat(value, f"{prefix}{name}."))
+        elif value not in (None, [], ""):
+            rows.append((prefix + name, _text(value)))
+    return rows
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return str(value)

@@ -1,0 +1,1 @@
+"""Dialects: one codec each, all pure. See ``codec.py`` for what a codec is."""

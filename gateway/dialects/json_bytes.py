@@ -1,0 +1,157 @@
+"""JSON as bytes: reading what clients really send, and splicing values into their own bytes.
+
+orjson is the fast path. It refuses two things that occur in real prompts: lone surrogates
+(``"\\ud800"``, cut emoji in tool output) and, silently, integers beyond 64 bits (read as floats).
+Both survive here: the first by the standard library's parser, the second because a pass-through
+never writes what it read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import orjson
+
+from gateway.errors import InvalidRequest
+
+MAX_DEPTH = 200
+"""Deeper nesting is refused: no request needs it, and recursive parsers are kept safe."""
+
+# One token at a time: a whole string, or one structural byte. Everything between is skipped by
+# the regular expression engine, so the Python loop below runs per token and not per byte.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
+_SCALAR = re.compile(rb"[^,}\s]+")
+_OPENING = frozenset(b"{[")
+_QUOTE = 0x22
+
+
+def loads(raw: bytes) -> Any:
+    """Parse JSON bytes; lone surrogates and integers of any size survive.
+
+    Raises :class:`InvalidRequest` with the place of the fault, never with the text around it.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as fault:
+        return _loads_tolerant(raw, fault)
+
+
+def _loads_tolerant(raw: bytes, fault: orjson.JSONDecodeError) -> Any:
+    if b"\\u" not in raw:
+        raise _not_json(fault) from fault
+    try:
+        return json.loads(raw, parse_constant=_refuse_constant)
+    except RecursionError as deep:
+        raise InvalidRequest(f"the body is nested more than {MAX_DEPTH} levels deep") from deep
+    except (ValueError, UnicodeDecodeError) as second:
+        raise _not_json(fault) from second
+
+
+def _not_json(fault: orjson.JSONDecodeError) -> InvalidRequest:
+    return InvalidRequest(f"the body is not valid JSON at line {fault.lineno}, column {fault.colno}: {fault.msg}")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON bytes; lone surrogates come out as ``\\uXXXX`` escapes, large integers whole."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def top_level_spans(raw: bytes) -> dict[str, tuple[int, int]]:
+    """Where each top-level value of a JSON object stands: key → half-open byte range.
+
+    ``raw`` must already have been parsed by :func:`loads` as an object. Raises
+    :class:`InvalidRequest` for duplicate top-level keys (parsers disagree on which one counts, so a
+    proxy that checks one and forwards both can be fooled) and for nesting beyond :data:`MAX_DEPTH`.
+    """
+    spans: dict[str, tuple[int, int]] = {}
+    depth = 0
+    key: str | None = None
+    start = 0
+    position = 0
+    search = _TOKEN.search
+    while (token := search(raw, position)) is not None:
+        begin, position = token.span()
+        first = raw[begin]
+        if first == _QUOTE:
+            if depth != 1:
+                continue
+            if key is not None:  # a string value
+                spans[key] = (begin, position)
+                key = None
+                continue
+            key = _read_key(raw[begin:position], spans)
+            colon = _COLON.match(raw, position)
+            start = position = colon.end() if colon else position
+            if raw[start] not in b'"{[':  # a number or a literal
+                scalar = _SCALAR.match(raw, start)
+                position = scalar.end() if scalar else start
+                spans[key] = (start, position)
+                key = None
+        elif first in _OPENING:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise InvalidRequest(f"the body is nested more than {MAX_DEPTH} levels deep")
+        else:
+            depth -= 1
+            if depth == 1 and key is not None:
+                spans[key] = (start, position)
+                key = None
+    return spans
+
+
+def splice(raw: bytes, spans: Mapping[str, tuple[int, int]], values: Mapping[str, Any]) -> bytes:
+    """The bytes with these top-level values replaced, or added at the end; nothing else moves."""
+    changes: list[tuple[int, int, bytes]] = []
+    additions: list[bytes] = []
+    for key, value in values.items():
+        span = spans.get(key)
+        if span is not None:
+            changes.append((*span, dumps(value)))
+        else:
+            additions.append(dumps(key) + b":" + dumps(value))
+    if additions:
+        end = raw.rindex(b"}")
+        separator = b"," if spans else b""
+        changes.append((end, end, separator + b",".join(additions)))
+    pieces: list[bytes] = []
+    at = 0
+    for start, stop, replacement in sorted(changes):
+        pieces += (raw[at:start], replacement)
+        at = stop
+    pieces.append(raw[at:])
+    return b"".join(pieces)
+
+
+def without(raw: bytes, spans: Mapping[str, tuple[int, int]], key: str) -> bytes:
+    """The bytes with one top-level member removed, its comma with it."""
+    if key not in spans:
+        return raw
+    names = list(spans)
+    place = names.index(key)
+    stop = spans[key][1]
+    if place:
+        start = spans[names[place - 1]][1]
+        return raw[:start] + raw[stop:]
+    opening = raw.index(b"{") + 1
+    if len(names) == 1:
+        return raw[:opening] + raw[stop:]
+    comma = raw.index(b",", stop) + 1
+    return raw[:opening] + raw[comma:]
+
+
+def _read_key(literal: bytes, spans: Mapping[str, tuple[int, int]]) -> str:
+    key = str(loads(literal)) if b"\\" in literal else literal[1:-1].decode("utf-8")
+    if key in spans:
+        raise InvalidRequest("the body has a top-level key twice; each key may stand once", param=key[:64])
+    return key

@@ -1,0 +1,201 @@
+"""Taps: reading usage out of a passing stream without touching its bytes.
+
+A tap sees each whole event of a same-dialect stream and says what to do with it. Only events
+that can matter are parsed, chosen by a byte search, so an ordinary delta costs one ``in``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Protocol
+
+from gateway.dialects.json_bytes import loads
+from gateway.dialects.sse import parse
+from gateway.domain.chat import Dialect
+from gateway.errors import InvalidRequest, UpstreamFailed
+
+
+class Verdict(Enum):
+    """What to do with an event."""
+
+    PASS = 1
+    DROP = 2
+    TERMINAL = 3
+    """The dialect's last event."""
+    ERROR = 4
+    """The upstream reports an error inside the stream; ``Tap.error`` says which."""
+
+
+class Tap(Protocol):
+    """What was learned from the events seen so far."""
+
+    usage: dict[str, Any] | None
+    answer_id: str | None
+    finish: str | None
+    error: str | None
+    deltas: int
+    """Events that carried answer content: a floor for the output tokens when no usage comes."""
+
+    def see(self, event: bytes) -> Verdict: ...
+
+
+def _object(event: bytes) -> dict[str, Any]:
+    parsed = parse(event)
+    if parsed is None:
+        return {}
+    try:
+        value = loads(parsed.data)
+    except InvalidRequest as fault:
+        raise UpstreamFailed("the upstream sent a stream event that is not valid JSON") from fault
+    if not isinstance(value, dict):
+        raise UpstreamFailed("the upstream sent a stream event that is not a JSON object")
+    return value
+
+
+def error_kind(error: object) -> str:
+    """The type or code of an upstream's error object; never its message, which may quote a prompt."""
+    if isinstance(error, Mapping):
+        for name in ("type", "code"):
+            if isinstance(error.get(name), str):
+                return str(error[name])[:64]
+    return "error"
+
+
+class ChatTap:
+    """openai-chat. ``hides_usage``: the client did not ask for the usage chunk that we asked for."""
+
+    __slots__ = ("_hides_usage", "answer_id", "deltas", "error", "finish", "usage")
+
+    def __init__(self, *, hides_usage: bool) -> None:
+        self._hides_usage = hides_usage
+        self.usage: dict[str, Any] | None = None
+        self.answer_id: str | None = None
+        self.finish: str | None = None
+        self.error: str | None = None
+        self.deltas = 0
+
+    def see(self, event: bytes) -> Verdict:
+        """Judge one event."""
+        if b'"usage":null' in event or b'"usage": null' in event or b'"usage"' not in event:
+            if self.answer_id is not None and b'"finish_reason":null' in event:
+                self.deltas += 1
+                return Verdict.PASS
+            if event.startswith((b"data: [DONE]", b"data:[DONE]")):
+                return Verdict.TERMINAL
+        return self._read(_object(event))
+
+    def _read(self, chunk: dict[str, Any]) -> Verdict:
+        if not chunk:
+            return Verdict.PASS
+        if chunk.get("error") is not None:
+            self.error = error_kind(chunk["error"])
+            return Verdict.ERROR
+        if self.answer_id is None:
+            self.answer_id = str(chunk.get("id", ""))
+        choices = chunk.get("choices")
+        if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+            self.deltas += 1
+            if isinstance(choices[0].get("finish_reason"), str):
+                self.finish = choices[0]["finish_reason"]
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self.usage = usage
+            if self._hides_usage and choices == []:
+                return Verdict.DROP
+        return Verdict.PASS
+
+
+class MessagesTap:
+    """anthropic-messages: input usage at ``message_start``, cumulative usage at ``message_delta``."""
+
+    __slots__ = ("answer_id", "deltas", "error", "finish", "usage")
+
+    def __init__(self) -> None:
+        self.usage: dict[str, Any] | None = None
+        self.answer_id: str | None = None
+        self.finish: str | None = None
+        self.error: str | None = None
+        self.deltas = 0
+
+    def see(self, event: bytes) -> Verdict:
+        """Judge one event."""
+        if b"content_block_delta" in event[:40]:
+            self.deltas += 1
+            return Verdict.PASS
+        body = _object(event)
+        match body.get("type"):
+            case "message_start":
+                message = body.get("message")
+                if isinstance(message, dict):
+                    self.answer_id = str(message.get("id", ""))
+                    self._merge(message.get("usage"))
+            case "message_delta":
+                delta = body.get("delta")
+                if isinstance(delta, dict) and isinstance(delta.get("stop_reason"), str):
+                    self.finish = delta["stop_reason"]
+                self._merge(body.get("usage"))
+            case "message_stop":
+                return Verdict.TERMINAL
+            case "error":
+                self.error = error_kind(body.get("error"))
+                return Verdict.ERROR
+            case _:
+                pass
+        return Verdict.PASS
+
+    def _merge(self, usage: object) -> None:
+        if isinstance(usage, dict):
+            said = {name: value for name, value in usage.items() if value is not None}
+            self.usage = {**(self.usage or {}), **said}
+
+
+class ResponsesTap:
+    """openai-responses: the terminal event carries the whole response, usage included."""
+
+    __slots__ = ("answer_id", "deltas", "error", "finish", "usage")
+
+    _NAMES = re.compile(rb"response\.(?:completed|incomplete|failed|created)|\"error\"")
+    _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+    def __init__(self) -> None:
+        self.usage: dict[str, Any] | None = None
+        self.answer_id: str | None = None
+        self.finish: str | None = None
+        self.error: str | None = None
+        self.deltas = 0
+
+    def see(self, event: bytes) -> Verdict:
+        """Judge one event."""
+        if b".delta" in event[:80]:
+            self.deltas += 1
+            return Verdict.PASS
+        if self._NAMES.search(event) is None:
+            return Verdict.PASS
+        return self._read(_object(event))
+
+    def _read(self, body: dict[str, Any]) -> Verdict:
+        kind = body.get("type")
+        if kind == "error":
+            self.error = error_kind(body.get("error", body))
+            return Verdict.ERROR
+        response = body.get("response")
+        if not isinstance(response, dict):
+            return Verdict.PASS
+        self.answer_id = str(response.get("id", ""))
+        if kind not in self._TERMINAL:
+            return Verdict.PASS
+        self.finish = str(response.get("status", ""))
+        if isinstance(response.get("usage"), dict):
+            self.usage = response["usage"]
+        if kind == "response.failed":
+            self.error = error_kind(response.get("error"))
+        return Verdict.TERMINAL
+
+
+TAPS: dict[Dialect, Callable[[bool], Tap]] = {
+    Dialect.OPENAI_CHAT: lambda hides_usage: ChatTap(hides_usage=hides_usage),
+    Dialect.OPENAI_RESPONSES: lambda _: ResponsesTap(),
+    Dialect.ANTHROPIC_MESSAGES: lambda _: MessagesTap(),
+}

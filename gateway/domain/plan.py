@@ -1,0 +1,47 @@
+"""The decision for one ask, and what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.domain.arm import Arm
+from gateway.domain.money import Usd
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """Upper bounds no plan may exceed; None where nothing bounds it.
+
+    ``cost`` is what the hold covers, ``output_tokens`` is per call and includes thinking,
+    ``deadline_s`` counts from the request's first byte.
+    """
+
+    cost: Usd | None
+    output_tokens: int | None
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An option that was not taken, and why."""
+
+    option: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one ask will be answered. Recorded whole, so every past decision can be explained."""
+
+    arm: Arm
+    ceilings: Ceilings
+    reasons: tuple[str, ...]
+    dropped: tuple[Dropped, ...] = ()
+    policy: str | None = None
+    policy_digest: str | None = None
+    profile_version: int | None = None
+    category: str | None = None
+    difficulty: str | None = None
+    propensities: Mapping[str, float] = field(default_factory=dict)
+    """Probability with which each arm could have been drawn; the taken arm's is never 0."""

@@ -1,0 +1,99 @@
+"""What is kept of a request and of each upstream call it made. Values only; no prompt by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from gateway.domain.chat import Dialect
+from gateway.domain.money import Usd
+from gateway.domain.plan import Plan
+from gateway.domain.usage import Usage
+
+
+class Result(StrEnum):
+    """How a request or a call ended."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    """The upstream's own 4xx."""
+    FAILED = "failed"
+    """Connection trouble, a 5xx, or an answer that is not one."""
+    TIMED_OUT = "timed_out"
+    TRUNCATED = "truncated"
+    """A stream that ended without its terminal event; never reported as success."""
+    DISCONNECTED = "disconnected"
+    """The client went away first."""
+    CANCELLED = "cancelled"
+    """We stopped it: a losing draw, or a shutdown."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One upstream call (a draw, an attempt): what was asked for, sent, spent and got.
+
+    ``cost`` is None when the spending is unknown (no usage came), never zero. Times are seconds
+    from the call's start; ``first_byte_s`` is the first answer event of a stream, or the headers of
+    a whole answer.
+    """
+
+    attempt: int
+    upstream: str
+    model: str
+    requested: Mapping[str, Any]
+    sent: Mapping[str, Any]
+    result: Result
+    started_at: float
+    """Unix seconds."""
+    total_s: float
+    first_byte_s: float | None = None
+    status: int | None = None
+    usage: Usage | None = None
+    cost: Usd | None = None
+    error: str | None = None
+    """An error code of ``errors.py`` and a message without prompt or secret."""
+    upstream_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredText:
+    """The bytes of a request and its answer, kept only where the operator opted in."""
+
+    request: bytes
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One request from its first byte to its last; written exactly once, by request id.
+
+    ``cost`` is the sum over calls with a known cost; ``is_cost_complete`` is False when some call's
+    spending is unknown.
+    """
+
+    id: str
+    """UUIDv7 in its 36-character form; sorts by time."""
+    started_at: float
+    """Unix seconds."""
+    key_id: str
+    dialect: Dialect
+    endpoint: str
+    model_asked: str
+    stream: bool
+    result: Result
+    status: int
+    cost: Usd
+    is_cost_complete: bool
+    total_s: float
+    first_byte_s: float | None
+    plan: Plan | None
+    calls: tuple[CallRecord, ...]
+    degraded: tuple[str, ...] = ()
+    answer_id: str | None = None
+    """The provider's id of the answer; a stored response is pinned to its upstream by it."""
+    finish: str | None = None
+    error: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    text: StoredText | None = None

@@ -1,0 +1,199 @@
+"""Every error the gateway raises on purpose, with its HTTP status and public code.
+
+The tree, on one screen::
+
+    PonderError
+    ├── RequestError                  the caller can mend it
+    │   ├── InvalidRequest            400 invalid_request
+    │   ├── Unauthenticated           401 authentication_failed
+    │   ├── BudgetExhausted           402 budget_exhausted
+    │   ├── Forbidden                 403 not_allowed
+    │   ├── NotFound                  404 not_found
+    │   │   └── UnknownModel          404 unknown_model
+    │   ├── MethodNotAllowed          405 method_not_allowed
+    │   ├── TooLarge                  413 request_too_large
+    │   └── RateLimited               429 rate_limited
+    ├── UpstreamError                 the model's server failed us
+    │   ├── UpstreamRefused           the upstream's own 4xx, passed on
+    │   ├── UpstreamRateLimited       429 upstream_rate_limited
+    │   ├── UpstreamFailed            502 upstream_failed
+    │   ├── UpstreamOverloaded        503 upstream_overloaded
+    │   └── UpstreamTimedOut          504 upstream_timeout
+    ├── Unavailable                   503 unavailable: we cannot serve right now
+    ├── Unpriced                      a model that has no price; 400 unpriced_model
+    └── ConfigurationError            the operator can mend it; never reaches a caller
+
+A message says what was refused and what would be accepted. It never holds a prompt or a
+secret. Only ``http/faults.py`` turns these into responses.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PonderError(Exception):
+    """Base of all errors below; carries what a response needs."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after_s = retry_after_s
+        self.param = param
+
+    @property
+    def http_status(self) -> int:
+        """The status a response to this error carries."""
+        return self.status
+
+
+class RequestError(PonderError):
+    """The request cannot be served as it stands; the caller can mend it."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class InvalidRequest(RequestError):
+    """The request's body, headers or parameters are wrong."""
+
+
+class Unauthenticated(RequestError):
+    """No key, or one that we do not know."""
+
+    status = 401
+    code = "authentication_failed"
+
+
+class BudgetExhausted(RequestError):
+    """The money left does not cover what this request may cost."""
+
+    status = 402
+    code = "budget_exhausted"
+
+
+class Forbidden(RequestError):
+    """The key is known, and may not do this."""
+
+    status = 403
+    code = "not_allowed"
+
+
+class NotFound(RequestError):
+    """No such thing, or not visible to this key."""
+
+    status = 404
+    code = "not_found"
+
+
+class UnknownModel(NotFound):
+    """The model asked for is not configured; the message lists those that are."""
+
+    code = "unknown_model"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, and not for this HTTP method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class TooLarge(RequestError):
+    """The request exceeds a stated size limit."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class RateLimited(RequestError):
+    """A limit of this key or team is reached; ``retry_after_s`` says when to come back."""
+
+    status = 429
+    code = "rate_limited"
+
+
+class UpstreamError(PonderError):
+    """The model's server did not give a usable answer.
+
+    ``is_unbilled`` says that the provider certainly charged nothing: it was never reached, or it
+    answered with an error status. Anything else may have cost money that nobody counted.
+    """
+
+    status = 502
+    code = "upstream_failed"
+    is_retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, is_unbilled: bool = False) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.is_unbilled = is_unbilled
+
+
+class UpstreamRefused(UpstreamError):
+    """The upstream refused the request with a 4xx of its own; the same request would fail again.
+
+    ``body`` holds the upstream's answer, to be passed on where dialects match.
+    """
+
+    code = "upstream_refused"
+
+    def __init__(self, message: str, *, upstream_status: int, body: bytes = b"") -> None:
+        super().__init__(message, is_unbilled=True)
+        self.upstream_status = upstream_status
+        self.body = body
+
+    @property
+    def http_status(self) -> int:
+        return self.upstream_status
+
+
+class UpstreamRateLimited(UpstreamError):
+    """The upstream answered 429."""
+
+    status = 429
+    code = "upstream_rate_limited"
+    is_retryable = True
+
+
+class UpstreamFailed(UpstreamError):
+    """Connection refused or reset, a 5xx, or an answer that is not one."""
+
+    is_retryable = True
+
+
+class UpstreamOverloaded(UpstreamError):
+    """The upstream answered 503 or 529."""
+
+    status = 503
+    code = "upstream_overloaded"
+    is_retryable = True
+
+
+class UpstreamTimedOut(UpstreamError):
+    """Nothing usable came within the time allowed."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class Unavailable(PonderError):
+    """The gateway itself cannot serve right now; coming back later can help."""
+
+    status = 503
+    code = "unavailable"
+
+
+class Unpriced(PonderError):
+    """A model without a price: its cost cannot be held, settled or recorded."""
+
+    status = 400
+    code = "unpriced_model"
+
+
+class ConfigurationError(PonderError):
+    """The configuration is wrong; raised at start or reload, never while serving."""
+
+    code = "configuration"

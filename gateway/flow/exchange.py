@@ -1,0 +1,199 @@
+"""One request being served: what was decided, called and spent so far. Settled exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.domain.ask import Ask
+from gateway.domain.key import Key
+from gateway.domain.model import Model
+from gateway.domain.money import ZERO, Usd
+from gateway.domain.plan import Plan
+from gateway.domain.pricing import cost
+from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
+from gateway.domain.usage import Usage
+from gateway.errors import PonderError, Unpriced, UpstreamError, UpstreamRefused
+from gateway.flow.house import Catalog, House
+
+_EFFORT_FIELDS = (
+    "reasoning_effort",
+    "reasoning",
+    "thinking",
+    "output_config",
+    "thinking_token_budget",
+    "enable_thinking",
+    "thinking_budget",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+)
+
+
+def effort_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a request body that say how hard to think; no prompt text among them."""
+    return {name: body[name] for name in _EFFORT_FIELDS if name in body}
+
+
+class OpenCall:
+    """One upstream call that has begun."""
+
+    __slots__ = ("attempt", "first_byte", "reply_id", "sent", "started", "started_at", "status")
+
+    def __init__(self, attempt: int, sent: Mapping[str, Any], started: float, started_at: float) -> None:
+        self.attempt = attempt
+        self.sent = sent
+        self.started = started
+        self.started_at = started_at
+        self.first_byte: float | None = None
+        self.status: int | None = None
+        self.reply_id: str | None = None
+
+
+class Exchange:
+    """The mutable middle of one request; everything it learns ends in one :class:`RequestRecord`."""
+
+    __slots__ = (
+        "answer_id", "answer_text", "ask", "calls", "catalog", "cost", "degraded", "finish", "first_byte",
+        "house", "is_cost_complete", "is_settled", "key", "model", "plan",
+    )  # fmt: skip
+
+    def __init__(self, ask: Ask, key: Key, house: House) -> None:
+        self.ask = ask
+        self.key = key
+        self.house = house
+        self.catalog: Catalog = house.catalog
+        self.plan: Plan | None = None
+        self.model: Model | None = None
+        self.calls: list[CallRecord] = []
+        self.degraded: list[str] = []
+        self.cost: Usd = ZERO
+        self.is_cost_complete = True
+        self.is_settled = False
+        self.first_byte: float | None = None
+        self.answer_id: str | None = None
+        self.answer_text: bytes = b""
+        self.finish: str | None = None
+
+    def begin_call(self, sent: Mapping[str, Any]) -> OpenCall:
+        """Note that an upstream call starts now."""
+        clock = self.house.clock
+        return OpenCall(len(self.calls) + 1, sent, clock.monotonic(), clock.now())
+
+    def end_call(
+        self, call: OpenCall, result: Result, usage: Usage | None = None, error: PonderError | str | None = None
+    ) -> None:
+        """Close a call with what it used; its cost joins the request's."""
+        model = self.model
+        assert model is not None  # noqa: S101  a call is only begun for a chosen model
+        amount = _amount(model, usage, error, call.started_at)
+        if amount is None:
+            self.is_cost_complete = False
+        else:
+            self.cost = Usd(self.cost + amount)
+        record = CallRecord(
+            attempt=call.attempt,
+            upstream=model.upstream,
+            model=model.upstream_name,
+            requested=effort_fields(self.ask.body),
+            sent=call.sent,
+            result=result,
+            started_at=call.started_at,
+            total_s=self.house.clock.monotonic() - call.started,
+            first_byte_s=None if call.first_byte is None else call.first_byte - call.started,
+            status=call.status or (error.http_status if isinstance(error, UpstreamRefused) else None),
+            usage=usage,
+            cost=amount,
+            error=f"{error.code}: {error.message}" if isinstance(error, PonderError) else error,
+            upstream_request_id=call.reply_id,
+        )
+        self.calls.append(record)
+        meter = self.house.meter
+        meter.call(model.upstream, result.value)
+        if usage is not None:
+            meter.tokens(model.name, "input", usage.input_tokens)
+            meter.tokens(model.name, "cached", usage.cached_tokens)
+            meter.tokens(model.name, "cache_write", usage.cache_write_5m_tokens + usage.cache_write_1h_tokens)
+            meter.tokens(model.name, "output", usage.output_tokens)
+            meter.tokens(model.name, "thinking", usage.thinking_tokens)
+
+    def settle(self, result: Result, status: int, error: PonderError | None = None) -> None:
+        """Write the request's one record; a second call does nothing."""
+        if self.is_settled:
+            return
+        self.is_settled = True
+        ask = self.ask
+        house = self.house
+        total_s = house.clock.monotonic() - ask.started
+        first_byte_s = None if self.first_byte is None else self.first_byte - ask.started
+        record = RequestRecord(
+            id=ask.request_id,
+            started_at=ask.started_at,
+            key_id=self.key.id,
+            dialect=ask.endpoint.dialect,
+            endpoint=ask.endpoint.path,
+            model_asked=ask.model[:200],
+            stream=ask.is_stream,
+            result=result,
+            status=status,
+            cost=self.cost,
+            is_cost_complete=self.is_cost_complete,
+            total_s=total_s,
+            first_byte_s=first_byte_s,
+            plan=self.plan,
+            calls=tuple(self.calls),
+            degraded=tuple(self.degraded),
+            answer_id=self.answer_id,
+            finish=self.finish,
+            error=f"{error.code}: {error.message}" if error else None,
+            tags=ask.hints.tags,
+            text=StoredText(ask.raw, self.answer_text) if self.catalog.stores_text else None,
+        )
+        house.journal.append(record)
+        self._publish(record)
+
+    def _publish(self, record: RequestRecord) -> None:
+        model = self.model.name if self.model else "unknown"
+        self.house.meter.request(
+            endpoint=record.endpoint,
+            model=model,
+            result=record.result.value,
+            total_s=record.total_s,
+            first_byte_s=record.first_byte_s,
+            cost_usd=float(record.cost),
+        )
+        usage = record.calls[-1].usage if record.calls else None
+        self.house.access_log.write(
+            {
+                "time": record.started_at,
+                "level": "info",
+                "event": "request",
+                "request_id": record.id,
+                "key": record.key_id,
+                "endpoint": record.endpoint,
+                "model": model,
+                "stream": record.stream,
+                "result": record.result.value,
+                "status": record.status,
+                "calls": len(record.calls),
+                "input_tokens": usage.prompt_tokens if usage else None,
+                "output_tokens": usage.output_tokens if usage else None,
+                "thinking_tokens": usage.thinking_tokens if usage else None,
+                "cost_usd": float(record.cost) if record.is_cost_complete else None,
+                "first_byte_s": record.first_byte_s,
+                "total_s": round(record.total_s, 6),
+                "error": record.error.partition(":")[0] if record.error else None,
+            }
+        )
+
+
+def _amount(model: Model, usage: Usage | None, error: PonderError | str | None, at: float) -> Usd | None:
+    """What a call cost; None when nobody can know."""
+    if usage is not None:
+        if model.price is None:
+            return None
+        try:
+            return cost(usage, model.price, at=at)
+        except Unpriced:  # a fee that the price does not name, such as a web search: unknown, not zero
+            return None
+    return ZERO if isinstance(error, UpstreamError) and error.is_unbilled else None

@@ -1,0 +1,48 @@
+"""What serving needs, gathered once by ``wiring.py`` and handed down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.dialects.codec import Codec
+from gateway.domain.chat import Dialect
+from gateway.domain.model import Model
+from gateway.policy.decide import Snapshots
+from gateway.ports import AnswerIndex, Clock, Journal, KeyRing, Upstream
+from gateway.telemetry import AccessLog, Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How an upstream is called: waits in seconds, retries before the first byte."""
+
+    first_byte_s: float
+    idle_s: float
+    retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Models and upstreams, from the configuration; replaced whole on reload."""
+
+    models: Mapping[str, Model]
+    upstreams: Mapping[str, Upstream]
+    terms: Mapping[str, Terms]
+    snapshots: Snapshots
+    body_bytes: int
+    stores_text: bool
+
+
+@dataclass(slots=True)
+class House:
+    """Everything ``serve`` reaches for. Only ``catalog`` changes while the process lives."""
+
+    catalog: Catalog
+    codecs: Mapping[Dialect, Codec]
+    keys: KeyRing
+    journal: Journal
+    answers: AnswerIndex
+    clock: Clock
+    meter: Meter
+    access_log: AccessLog

@@ -1,0 +1,103 @@
+"""Unstreamed answers: call, read, price, settle, render."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.dialects.estimate import estimated_tokens
+from gateway.dialects.json_bytes import dumps, loads
+from gateway.dialects.tap import error_kind
+from gateway.domain.chat import Dialect
+from gateway.domain.record import Result
+from gateway.domain.usage import Usage
+from gateway.errors import InvalidRequest, UpstreamError, UpstreamFailed
+from gateway.flow.attempts import pause_or_raise, result_of, upstream_call
+from gateway.flow.exchange import Exchange
+from gateway.flow.reply import Whole, cost_header, decision_headers, request_id_headers
+from gateway.flow.route import Route
+
+_JSON = (b"content-type", b"application/json")
+
+
+async def answer(exchange: Exchange, route: Route) -> Whole:
+    """The whole answer in the client's dialect, settled. Raises UpstreamError."""
+    raw, body = await _call(exchange, route)
+    if route.codec is not None:
+        rendered = exchange.house.codecs[exchange.ask.endpoint.dialect].render_answer(route.codec.read_answer(body))
+        raw = dumps(rendered)
+    return _settled(exchange, raw)
+
+
+def estimate_tokens(exchange: Exchange) -> Whole:
+    """An answer to count_tokens where no upstream counts: the text's bytes by four, named as an estimate.
+
+    Images and documents by reference are not seen by it.
+    """
+    conversation = exchange.house.codecs[exchange.ask.endpoint.dialect].read_request(exchange.ask.body)
+    return _settled(exchange, dumps({"input_tokens": estimated_tokens(conversation)}))
+
+
+def _settled(exchange: Exchange, raw: bytes) -> Whole:
+    if exchange.catalog.stores_text:
+        exchange.answer_text = raw
+    exchange.settle(Result.ANSWERED, 200)
+    headers = [_JSON, (b"content-length", b"%d" % len(raw))]
+    headers += decision_headers(exchange)
+    headers += cost_header(exchange)
+    headers += request_id_headers(exchange.ask)
+    return Whole(headers, raw)
+
+
+async def _call(exchange: Exchange, route: Route) -> tuple[bytes, Mapping[str, Any]]:
+    while True:
+        call = exchange.begin_call(route.sent)
+        try:
+            async with route.upstream.open(upstream_call(exchange, route)) as reply:
+                call.status = reply.status
+                call.first_byte = exchange.house.clock.monotonic()
+                call.reply_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
+                raw = await reply.read()
+            body = _checked(raw, exchange.model.upstream if exchange.model else "")
+        except UpstreamError as error:
+            exchange.end_call(call, result_of(error), error=error)
+            await pause_or_raise(exchange, error)
+            continue
+        except asyncio.CancelledError:
+            exchange.end_call(call, Result.DISCONNECTED, error="the client went away before the answer")
+            raise
+        exchange.end_call(call, Result.ANSWERED, _usage(exchange, route, body))
+        _note_answer(exchange, route, body)
+        return raw, body
+
+
+def _checked(raw: bytes, upstream: str) -> Mapping[str, Any]:
+    """The answer's JSON object. A 200 that is not one, or that holds an error, is a failure."""
+    try:
+        body = loads(raw)
+    except InvalidRequest as fault:
+        raise UpstreamFailed(f"upstream {upstream} answered 200 with a body that is not valid JSON") from fault
+    if not isinstance(body, dict):
+        raise UpstreamFailed(f"upstream {upstream} answered 200 with a body that is not a JSON object")
+    if body.get("error") is not None and body.get("object") != "response":
+        raise UpstreamFailed(f"upstream {upstream} answered 200 with an error ({error_kind(body['error'])})")
+    return body
+
+
+def _usage(exchange: Exchange, route: Route, body: Mapping[str, Any]) -> Usage | None:
+    raw = body.get("usage")
+    return exchange.house.codecs[route.dialect].read_usage(raw) if isinstance(raw, dict) else None
+
+
+def _note_answer(exchange: Exchange, route: Route, body: Mapping[str, Any]) -> None:
+    answer_id = body.get("id")
+    if isinstance(answer_id, str):
+        exchange.answer_id = answer_id
+        if route.dialect is Dialect.OPENAI_RESPONSES and exchange.model is not None:
+            exchange.house.answers.remember(answer_id, exchange.model.upstream)
+    finish = body.get("stop_reason") or body.get("status")
+    choices = body.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        finish = choices[0].get("finish_reason")
+    exchange.finish = finish if isinstance(finish, str) else None

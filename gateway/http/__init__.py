@@ -1,0 +1,1 @@
+"""HTTP: paths, headers, bodies and errors. Pure ASGI; decisions come from the scope's path."""

@@ -1,0 +1,142 @@
+"""The dialect endpoints, served straight from ASGI: no framework between a caller and its model."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.domain.ask import Endpoint, Operation
+from gateway.domain.chat import Dialect
+from gateway.errors import MethodNotAllowed, PonderError
+from gateway.flow.house import House
+from gateway.flow.reply import Streamed, Whole
+from gateway.flow.serve import serve
+from gateway.http.asgi import Receive, Scope, Send
+from gateway.http.door import ClientGone, Door
+from gateway.http.faults import error_response
+from gateway.http.identity import new_request_id
+
+ENDPOINTS = {
+    endpoint.path: endpoint
+    for endpoint in (
+        Endpoint("/v1/chat/completions", Dialect.OPENAI_CHAT, Operation.CHAT),
+        Endpoint("/v1/responses", Dialect.OPENAI_RESPONSES, Operation.CHAT),
+        Endpoint("/v1/messages", Dialect.ANTHROPIC_MESSAGES, Operation.CHAT),
+        Endpoint("/v1/messages/count_tokens", Dialect.ANTHROPIC_MESSAGES, Operation.COUNT_TOKENS),
+        Endpoint("/v1/embeddings", Dialect.OPENAI_CHAT, Operation.EMBEDDINGS),
+    )
+}
+_WATCH_AFTER_S = 0.2
+"""Whole answers faster than this are not watched for a disconnect: there is nothing to save."""
+
+
+class DialectEndpoints:
+    """Serves the paths of :data:`ENDPOINTS`."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def __call__(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request and send its answer, or its error in the caller's dialect."""
+        house = self._house
+        now = house.clock.now()
+        request_id = new_request_id(now)
+        watch = _DisconnectWatch(receive)
+        door = Door(
+            scope,
+            receive,
+            endpoint=endpoint,
+            request_id=request_id,
+            body_bytes=house.catalog.body_bytes,
+            now=now,
+            started=house.clock.monotonic(),
+            on_read=watch.begin_later,
+        )
+        house.meter.in_flight.inc()
+        try:
+            if scope["method"] != "POST":
+                raise MethodNotAllowed(f"{endpoint.path} takes POST")
+            reply = await serve(door, house)
+            if isinstance(reply, Whole):
+                await _send(send, 200, reply.headers, reply.body)
+            else:
+                watch.begin()
+                await _send_stream(send, reply)
+        except PonderError as error:
+            if not door.is_read:
+                self._note_refusal(endpoint, request_id, error)
+            await _send(send, *error_response(error, endpoint.dialect, request_id))
+        except ClientGone:
+            house.meter.refusal(endpoint.path, "client_gone")
+        except asyncio.CancelledError:
+            if not watch.has_fired:
+                raise
+        finally:
+            watch.end()
+            house.meter.in_flight.dec()
+
+    def _note_refusal(self, endpoint: Endpoint, request_id: str, error: PonderError) -> None:
+        """A request refused at the door has no record: whoever knocks could otherwise fill the database."""
+        self._house.meter.refusal(endpoint.path, error.code)
+        self._house.access_log.write(
+            {
+                "time": self._house.clock.now(),
+                "level": "info",
+                "event": "refused",
+                "request_id": request_id,
+                "endpoint": endpoint.path,
+                "status": error.http_status,
+                "error": error.code,
+            }
+        )
+
+
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _send_stream(send: Send, reply: Streamed) -> None:
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": reply.headers})
+        await send({"type": "http.response.body", "body": reply.first, "more_body": True})
+        async for piece in reply.rest:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        await reply.rest.aclose()
+
+
+class _DisconnectWatch:
+    """Cancels the serving task when its client hangs up, so that no model keeps writing for nobody."""
+
+    __slots__ = ("_receive", "_serving", "_timer", "_watching", "has_fired")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._serving = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self.has_fired = False
+
+    def begin_later(self) -> None:
+        """Watch once the request has taken a while."""
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self.begin)
+
+    def begin(self) -> None:
+        """Watch from now on."""
+        if self._watching is None:
+            self._watching = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.has_fired = True
+        if self._serving is not None:
+            self._serving.cancel()
+
+    def end(self) -> None:
+        """Stop watching."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()

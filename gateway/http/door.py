@@ -1,0 +1,250 @@
+"""The door: reading one dialect request from ASGI, its headers first and its body once the key is known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from gateway.dialects.json_bytes import loads, top_level_spans, without
+from gateway.domain.ask import NO_HINTS, Ask, Endpoint, Hints, Operation
+from gateway.errors import InvalidRequest, TooLarge
+from gateway.http.asgi import Receive, Scope
+
+_KEPT = {
+    name.encode(): name
+    for name in (
+        "authorization",
+        "x-api-key",
+        "content-length",
+        "content-encoding",
+        "anthropic-version",
+        "anthropic-beta",
+        "openai-beta",
+        "traceparent",
+        "tracestate",
+        "x-client-request-id",
+    )
+}
+_HINT_PREFIX = b"x-ponder-"
+_BEARER = "bearer "
+_MAX_TAGS = 16
+_MAX_TAG_LENGTH = 64
+_LABEL = re.compile(r"[a-z0-9_/.-]{1,64}")
+
+
+class ClientGone(Exception):
+    """The client disconnected before its request was complete."""
+
+
+class Door:
+    """One arrival: satisfies ``flow.serve.Arrival``. ``on_read`` is told when the body is complete."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_endpoint",
+        "_headers",
+        "_now",
+        "_on_read",
+        "_receive",
+        "_request_id",
+        "_started",
+        "is_read",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        endpoint: Endpoint,
+        request_id: str,
+        body_bytes: int,
+        now: float,
+        started: float,
+        on_read: Callable[[], None],
+    ) -> None:
+        self._receive = receive
+        self._on_read = on_read
+        self.is_read = False
+        self._endpoint = endpoint
+        self._request_id = request_id
+        self._body_bytes = body_bytes
+        self._now = now
+        self._started = started
+        self._headers = kept_headers(scope["headers"])
+
+    @property
+    def credential(self) -> str | None:
+        return credential_of(self._headers)
+
+    async def read(self) -> Ask:
+        headers = self._headers
+        raw = await self._read_body()
+        body = loads(raw)
+        if not isinstance(body, dict):
+            raise InvalidRequest("the body must be a JSON object")
+        spans = top_level_spans(raw)
+        model = body.get("model")
+        if not isinstance(model, str) or not model:
+            raise InvalidRequest(
+                "'model' must be a non-empty string; GET /v1/models lists what is available", param="model"
+            )
+        is_stream = body.get("stream")
+        if is_stream is not None and not isinstance(is_stream, bool):
+            raise InvalidRequest("'stream' must be true or false", param="stream")
+        hints = NO_HINTS
+        if "ponder" in body or any(name.startswith("x-ponder-") for name in headers):
+            hints = read_hints(body.pop("ponder", None), headers)
+            raw = without(raw, spans, "ponder")
+            spans = top_level_spans(raw)
+        self.is_read = True
+        self._on_read()
+        return Ask(
+            request_id=self._request_id,
+            endpoint=self._endpoint,
+            raw=raw,
+            body=body,
+            spans=spans,
+            model=model,
+            is_stream=bool(is_stream) and self._endpoint.operation is Operation.CHAT,
+            headers=headers,
+            hints=hints,
+            started_at=self._now,
+            started=self._started,
+        )
+
+    async def _read_body(self) -> bytes:
+        limit = self._body_bytes
+        if self._headers.get("content-encoding", "identity") != "identity":
+            raise InvalidRequest("compressed request bodies are not accepted; send the JSON as it is")
+        length = self._headers.get("content-length", "")
+        if length.isdecimal() and int(length) > limit:
+            raise _too_large(limit)
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            if len(body) > limit:
+                raise _too_large(limit)
+            return body
+        pieces = [body]
+        size = len(body)
+        while message.get("more_body", False):
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the request body is larger than {limit} bytes, the limit set by limits.body_bytes")
+
+
+def kept_headers(pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The request headers that mean something here, lower-case."""
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        known = _KEPT.get(name)
+        if known is not None:
+            headers[known] = value.decode("latin-1")
+        elif name.startswith(_HINT_PREFIX):
+            headers[name.decode("latin-1")] = value.decode("latin-1")
+    return headers
+
+
+def credential_of(headers: Mapping[str, str]) -> str | None:
+    """The secret of ``Authorization: Bearer`` or ``x-api-key``."""
+    authorization = headers.get("authorization")
+    if authorization is not None:
+        if authorization[:7].lower() == _BEARER:
+            return authorization[7:].strip()
+        return None
+    return headers.get("x-api-key")
+
+
+def read_hints(field: object, headers: Mapping[str, str]) -> Hints:
+    """The hints of the ``ponder`` body field and the ``x-ponder-*`` headers; the body wins.
+
+    Unknown members are refused, so that a misspelt limit is never silently no limit.
+    """
+    if field is not None and not isinstance(field, dict):
+        raise InvalidRequest("'ponder' must be an object", param="ponder")
+    given: dict[str, Any] = {
+        name.removeprefix("x-ponder-").replace("-", "_"): value
+        for name, value in headers.items()
+        if name.startswith("x-ponder-")
+    }
+    tags = {name.removeprefix("tag_"): given.pop(name) for name in list(given) if name.startswith("tag_")}
+    if tags:
+        given["tags"] = tags
+    given.update(field or {})
+    unknown = given.keys() - _HINT_NAMES
+    if unknown:
+        raise InvalidRequest(
+            f"unknown hint; 'ponder' and x-ponder-* headers take: {', '.join(sorted(_HINT_NAMES))}", param="ponder"
+        )
+    verify = given.get("verify")
+    if verify is not None and not isinstance(verify, dict):
+        raise InvalidRequest("'ponder.verify' must be an object", param="ponder.verify")
+    return Hints(
+        category=_label(given, "category"),
+        difficulty=_label(given, "difficulty"),
+        deadline_s=_deadline(given),
+        max_cost_usd=_positive(given, "max_cost_usd"),
+        verify=verify,
+        progress=given.get("progress") in (True, "true", "1"),
+        tags=_tags(given.get("tags")),
+    )
+
+
+_HINT_NAMES = frozenset({"category", "difficulty", "deadline_s", "max_cost_usd", "verify", "progress", "tags"})
+
+
+def _label(given: Mapping[str, Any], name: str) -> str | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _LABEL.fullmatch(value):
+        raise InvalidRequest(f"'ponder.{name}' must be a short lower-case label", param=f"ponder.{name}")
+    return value
+
+
+def _deadline(given: Mapping[str, Any]) -> float | None:
+    value = _positive(given, "deadline_s")
+    return None if value is None else float(value)
+
+
+def _positive(given: Mapping[str, Any], name: str) -> Decimal | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    try:
+        number = Decimal(str(value)) if not isinstance(value, bool) else Decimal("nan")
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite() or number <= 0 or number > 10**9:
+        raise InvalidRequest(f"'ponder.{name}' must be a positive number", param=f"ponder.{name}")
+    return number
+
+
+def _tags(value: object) -> dict[str, str]:
+    if value is None:
+        return {}
+    if (
+        not isinstance(value, dict)
+        or len(value) > _MAX_TAGS
+        or not all(isinstance(item, str) and len(item) <= _MAX_TAG_LENGTH for pair in value.items() for item in pair)
+    ):
+        raise InvalidRequest(
+            f"'ponder.tags' must be an object of at most {_MAX_TAGS} strings of at most {_MAX_TAG_LENGTH} characters",
+            param="ponder.tags",
+        )
+    return dict(value)

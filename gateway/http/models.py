@@ -1,0 +1,62 @@
+"""``GET /v1/models`` and ``/v1/models/{id}``, in the shape of whichever client asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from gateway.domain.model import Model
+from gateway.errors import UnknownModel
+from gateway.flow.house import House
+from gateway.http.access import admitted
+
+_EPOCH = "1970-01-01T00:00:00Z"
+
+
+def router(house: House) -> APIRouter:
+    """The models list of ``house``'s catalog."""
+    routes = APIRouter(tags=["models"])
+
+    @routes.get("/v1/models", summary="List the models that may be asked for")
+    async def list_models(request: Request) -> dict[str, Any]:
+        admitted(request, house)
+        models = [house.catalog.models[name] for name in sorted(house.catalog.models)]
+        if _is_anthropic(request):
+            rows = [_anthropic(model) for model in models]
+            return {
+                "data": rows,
+                "has_more": False,
+                "first_id": rows[0]["id"] if rows else None,
+                "last_id": rows[-1]["id"] if rows else None,
+            }
+        return {"object": "list", "data": [_openai(model) for model in models]}
+
+    @routes.get("/v1/models/{name:path}", summary="Look up one model")
+    async def find_model(name: str, request: Request) -> dict[str, Any]:
+        admitted(request, house)
+        model = house.catalog.models.get(name)
+        if model is None:
+            raise UnknownModel("this model is not configured; GET /v1/models lists those that are", param="model")
+        return _anthropic(model) if _is_anthropic(request) else _openai(model)
+
+    return routes
+
+
+def _is_anthropic(request: Request) -> bool:
+    return "anthropic-version" in request.headers
+
+
+def _openai(model: Model) -> dict[str, Any]:
+    return {"id": model.name, "object": "model", "created": 0, "owned_by": model.upstream}
+
+
+def _anthropic(model: Model) -> dict[str, Any]:
+    return {
+        "type": "model",
+        "id": model.name,
+        "display_name": model.name,
+        "created_at": _EPOCH,
+        "max_input_tokens": model.context_tokens,
+        "max_tokens": model.max_output_tokens,
+    }

@@ -1,0 +1,112 @@
+"""What the gateway needs of the outside world, as Protocols that adapters and stores satisfy."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.domain.chat import Dialect
+from gateway.domain.key import Key
+from gateway.domain.record import RequestRecord
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCall:
+    """One HTTP call to a model's server, in a dialect that the server speaks.
+
+    ``path`` is relative to the upstream's base address (``/chat/completions``). ``headers`` are
+    those of the client that the dialect passes on; credentials are the upstream's own business.
+    ``deadline_s`` bounds the whole call, ``first_byte_s`` the wait for the answer's headers,
+    ``idle_s`` the gap between two chunks.
+    """
+
+    dialect: Dialect
+    path: str
+    body: bytes
+    is_stream: bool
+    request_id: str
+    deadline_s: float
+    first_byte_s: float
+    idle_s: float
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class UpstreamReply(Protocol):
+    """A 2xx answer whose body has not been read yet."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Lower-case names; only those that concern the answer."""
+        ...
+
+    async def read(self) -> bytes:
+        """The whole body. Raises UpstreamFailed or UpstreamTimedOut."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises UpstreamFailed or UpstreamTimedOut."""
+        ...
+
+    def complete(self) -> None:
+        """Say that the answer's last event was seen: only framing may follow, the connection can be kept."""
+        ...
+
+
+class Upstream(Protocol):
+    """A server we call."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dialects(self) -> tuple[Dialect, ...]:
+        """Spoken natively, the preferred one first."""
+        ...
+
+    def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamReply]:
+        """Send the call; leaving the context closes or returns the connection.
+
+        Raises the classes of :class:`gateway.errors.UpstreamError` for anything but a 2xx.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Journal(Protocol):
+    """Where finished requests go. Never blocks and never fails a request."""
+
+    def append(self, record: RequestRecord) -> None: ...
+
+
+class Clock(Protocol):
+    """Time, handed in so that tests need not wait."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+
+class KeyRing(Protocol):
+    """Who may call."""
+
+    def find(self, secret: str) -> Key | None:
+        """The key that this secret belongs to; takes the same time for every wrong secret."""
+        ...
+
+
+class AnswerIndex(Protocol):
+    """Which upstream holds a stored response, by the provider's id of it."""
+
+    def remember(self, answer_id: str, upstream: str) -> None: ...
+
+    async def upstream_of(self, answer_id: str) -> str | None: ...

@@ -1,0 +1,61 @@
+"""What Alembic runs around every migration: one migrator at a time, and no long wait for a lock.
+
+The connection comes from :func:`gateway.store.schema.upgrade`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from gateway.store import tables
+
+MIGRATION_LOCK = 7_665_776_982
+"""The advisory lock that every migrator takes; a number that means nothing else to anyone."""
+OTHERS_TIMEOUT_S = 330
+LOCK_TIMEOUT_S = 5
+"""A migration that waits for a lock makes every later query wait behind it; so it gives up."""
+STATEMENT_TIMEOUT_S = 300
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Hold the migrators' lock. On SQLite the transaction itself is one: it begins with the write lock."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    _limit(connection, lock_s=OTHERS_TIMEOUT_S, statement_s=OTHERS_TIMEOUT_S)
+    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
+    _limit(connection, lock_s=LOCK_TIMEOUT_S, statement_s=STATEMENT_TIMEOUT_S)
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": MIGRATION_LOCK})
+        connection.commit()
+
+
+def _limit(connection: Connection, *, lock_s: int, statement_s: int) -> None:
+    connection.exec_driver_sql(f"SET lock_timeout = '{lock_s}s'")
+    connection.exec_driver_sql(f"SET statement_timeout = '{statement_s}s'")
+
+
+def run() -> None:
+    """Run the migrations that Alembic was asked for, all in one transaction."""
+    connection: Connection = context.config.attributes["connection"]
+    with alone(connection):
+        context.configure(
+            connection=connection,
+            target_metadata=tables.requests.metadata,
+            transactional_ddl=True,
+            render_as_batch=connection.dialect.name == "sqlite",
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+run()

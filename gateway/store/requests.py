@@ -1,0 +1,308 @@
+"""Reading requests back, summing what they spent, and deleting them when their time is over.
+
+Writing is :mod:`gateway.store.writer`'s. Nothing here stands on the path of a request.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Table, and_, case, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.domain.money import Usd, from_nanos
+from gateway.domain.record import RequestRecord, Result
+from gateway.store.base import Database, open_async, translating
+from gateway.store.columns import UtcDay
+from gateway.store.rows import to_record
+from gateway.store.tables import draws, request_texts, requests
+
+_READING_CONNECTIONS = 4
+_DELETED_AT_ONCE = 500
+"""Requests per transaction: some tens of milliseconds, so that the writer is never kept waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOrigin:
+    """Where an answer came from, and whose it is: what a follow-up to a stored response needs."""
+
+    request_id: str
+    key_id: str
+    upstream: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSummary:
+    """One line of a list of requests."""
+
+    id: str
+    started_at: float
+    key_id: str
+    endpoint: str
+    model_asked: str
+    arm: str | None
+    category: str | None
+    result: Result
+    status: int
+    cost: Usd
+    is_cost_complete: bool
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which requests; None does not restrict. Times are Unix seconds, ``until`` exclusive."""
+
+    key_id: str | None = None
+    model_asked: str | None = None
+    arm: str | None = None
+    category: str | None = None
+    result: Result | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What some requests came to. ``cost`` leaves out what the ``incomplete`` ones did not tell."""
+
+    requests: int
+    incomplete: int
+    cost: Usd
+
+
+class Grouping(StrEnum):
+    """What spending can be split by."""
+
+    KEY = "key"
+    MODEL = "model"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What upstream calls of one group cost; a group's fields that were not asked for are None.
+
+    ``unpriced`` counts the calls whose cost is unknown and therefore not in ``cost``.
+    """
+
+    key_id: str | None
+    upstream: str | None
+    model: str | None
+    day: str | None
+    calls: int
+    unpriced: int
+    cost: Usd
+    prompt_tokens: int
+    output_tokens: int
+
+
+class Requests:
+    """The requests in a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._engine: AsyncEngine = open_async(database, connections=_READING_CONNECTIONS)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._engine.dispose()
+
+    async def find(self, request_id: str) -> RequestRecord | None:
+        """The request with this id, its calls in order; None when there is none."""
+        try:
+            identity = str(uuid.UUID(request_id))
+        except ValueError:
+            return None
+        async with self._connection() as connection:
+            request = (await connection.execute(select(requests).where(requests.c.id == identity))).mappings().first()
+            if request is None:
+                return None
+            calls = await connection.execute(
+                select(draws).where(_belongs(draws, request["started_at"], identity)).order_by(draws.c.number)
+            )
+            text = await connection.execute(
+                select(request_texts).where(_belongs(request_texts, request["started_at"], identity))
+            )
+            return to_record(request, calls.mappings(), text.mappings().first())
+
+    async def find_answer(self, answer_id: str) -> AnswerOrigin | None:
+        """Where the answer with the provider's id came from; the newest, should a provider repeat itself."""
+        statement = (
+            select(requests.c.id, requests.c.key_id, draws.c.upstream, draws.c.model)
+            .join(draws, and_(draws.c.started_at == requests.c.started_at, draws.c.request_id == requests.c.id))
+            .where(requests.c.answer_id == answer_id)
+            # The answering call is the last one; those before it failed and were retried.
+            .order_by(requests.c.started_at.desc(), draws.c.number.desc())
+            .limit(1)
+        )
+        async with self._connection() as connection:
+            row = (await connection.execute(statement)).first()
+        return None if row is None else AnswerOrigin(*row)
+
+    async def recent(self, chosen: Filter, *, limit: int) -> tuple[RequestSummary, ...]:
+        """The newest requests that the filter lets through, newest first."""
+        columns = requests.c
+        statement = (
+            select(
+                columns.id,
+                columns.started_at,
+                columns.key_id,
+                columns.endpoint,
+                columns.model_asked,
+                columns.arm,
+                columns.category,
+                columns.result,
+                columns.status,
+                columns.cost_nanos,
+                columns.is_cost_complete,
+                columns.total_s,
+            )
+            .where(*_conditions(chosen))
+            .order_by(columns.started_at.desc(), columns.id.desc())
+            .limit(limit)
+        )
+        async with self._connection() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        return tuple(
+            RequestSummary(
+                id=row["id"],
+                started_at=row["started_at"],
+                key_id=row["key_id"],
+                endpoint=row["endpoint"],
+                model_asked=row["model_asked"],
+                arm=row["arm"],
+                category=row["category"],
+                result=Result(row["result"]),
+                status=row["status"],
+                cost=from_nanos(row["cost_nanos"]),
+                is_cost_complete=row["is_cost_complete"],
+                total_s=row["total_s"],
+            )
+            for row in rows
+        )
+
+    async def totals(self, chosen: Filter) -> Totals:
+        """How many requests the filter lets through and what they cost, to the nano-dollar."""
+        statement = select(
+            func.count(),
+            func.coalesce(func.sum(case((requests.c.is_cost_complete, 0), else_=1)), 0),
+            func.coalesce(func.sum(requests.c.cost_nanos), 0),
+        ).where(*_conditions(chosen))
+        async with self._connection() as connection:
+            count, incomplete, nanos = (await connection.execute(statement)).one()
+        return Totals(requests=count, incomplete=int(incomplete), cost=from_nanos(int(nanos)))
+
+    async def spend(self, *, since: float, until: float, by: Sequence[Grouping]) -> tuple[Spend, ...]:
+        """What the upstream calls of requests begun in the period cost, the dearest group first.
+
+        Grouping by model separates equal names at different upstreams.
+        """
+        async with self._connection() as connection:
+            rows = (await connection.execute(_spend_statement(since, until, by))).mappings().all()
+        return tuple(
+            Spend(
+                key_id=row.get("key_id"),
+                upstream=row.get("upstream"),
+                model=row.get("model"),
+                day=row.get("day"),
+                calls=row["calls"],
+                unpriced=row["calls"] - row["priced"],
+                cost=from_nanos(int(row["nanos"])),
+                prompt_tokens=int(row["prompt_tokens"]),
+                output_tokens=int(row["output_tokens"]),
+            )
+            for row in rows
+        )
+
+    async def delete_before(self, moment: float) -> int:
+        """Delete the requests begun before ``moment`` with all that belongs to them; returns how many."""
+        deleted = 0
+        while count := await self._delete_some(requests, (draws, request_texts), moment):
+            deleted += count
+        return deleted
+
+    async def delete_texts_before(self, moment: float) -> int:
+        """Delete the stored prompts and answers of requests begun before ``moment``; returns how many."""
+        deleted = 0
+        while count := await self._delete_some(request_texts, (), moment):
+            deleted += count
+        return deleted
+
+    async def _delete_some(self, table: Table, belonging: Sequence[Table], moment: float) -> int:
+        oldest = (
+            select(table.c.started_at)
+            .where(table.c.started_at < moment)
+            .order_by(table.c.started_at)
+            .limit(_DELETED_AT_ONCE)
+        )
+        with translating(self._database):
+            async with self._engine.begin() as connection:
+                last = await connection.scalar(select(func.max(oldest.subquery().c.started_at)))
+                if last is None:
+                    return 0
+                for each in belonging:
+                    await connection.execute(delete(each).where(each.c.started_at <= last))
+                return (await connection.execute(delete(table).where(table.c.started_at <= last))).rowcount
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        with translating(self._database):
+            async with self._engine.connect() as connection:
+                yield connection
+
+
+def _belongs(table: Table, started_at: float, request_id: str) -> ColumnElement[bool]:
+    return and_(table.c.started_at == started_at, table.c.request_id == request_id)
+
+
+def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
+    columns = requests.c
+    equal = {
+        columns.key_id: chosen.key_id,
+        columns.model_asked: chosen.model_asked,
+        columns.arm: chosen.arm,
+        columns.category: chosen.category,
+        columns.result: chosen.result,
+    }
+    conditions: list[ColumnElement[bool]] = [
+        column == str(value) for column, value in equal.items() if value is not None
+    ]
+    if chosen.since is not None:
+        conditions.append(columns.started_at >= chosen.since)
+    if chosen.until is not None:
+        conditions.append(columns.started_at < chosen.until)
+    return conditions
+
+
+def _spend_statement(since: float, until: float, by: Sequence[Grouping]) -> Select[*tuple[Any, ...]]:
+    columns = draws.c
+    groups: dict[Grouping, tuple[ColumnElement[str], ...]] = {
+        Grouping.KEY: (columns.key_id,),
+        Grouping.MODEL: (columns.upstream, columns.model),
+        Grouping.DAY: (UtcDay(columns.started_at).label("day"),),
+    }
+    chosen: list[ColumnElement[Any]] = [column for grouping in dict.fromkeys(by) for column in groups[grouping]]
+    nanos = func.coalesce(func.sum(columns.cost_nanos), 0).label("nanos")
+    prompt_tokens = (
+        columns.input_tokens + columns.cached_tokens + columns.cache_write_5m_tokens + columns.cache_write_1h_tokens
+    )
+    return (
+        select(
+            *chosen,
+            func.count().label("calls"),
+            func.count(columns.cost_nanos).label("priced"),
+            nanos,
+            func.coalesce(func.sum(prompt_tokens), 0).label("prompt_tokens"),
+            func.coalesce(func.sum(columns.output_tokens), 0).label("output_tokens"),
+        )
+        .where(columns.started_at >= since, columns.started_at < until)
+        .group_by(*chosen)
+        .order_by(nanos.desc(), *chosen)
+    )

@@ -1,0 +1,153 @@
+"""Celery: ticks on a schedule, for the work that no request should wait for.
+
+A tick carries no state: it finds in the database what is due, works on it for some seconds, and
+ends. So a tick that is lost, late or run twice does no harm. Messages are JSON, never pickle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, signals
+from celery.platforms import SecurityWarning
+from celery.schedules import crontab
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from gateway.errors import Unavailable
+from gateway.settings import Places, RetentionSettings, Settings, broker_url, database_url
+from gateway.store.base import locate
+from gateway.store.requests import Requests
+from gateway.telemetry import configure_logging
+
+RETENTION = "ponder.retention"
+"""The tick that deletes what has been kept for long enough."""
+
+_DAY_S = 86_400
+_TICK_S = 10.0
+_TICK_EXPIRES_S = 3_000  # ticks do not pile up while no worker runs
+_CONNECT_S = 5
+_log = logging.getLogger("ponder.tasks")
+
+
+def build(where: Places, settings: Settings) -> Celery:
+    """The Celery app, its ticks and their schedule."""
+    app = Celery("ponder", set_as_current=False)
+    app.conf.update(
+        **_broker(where, settings),
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        task_ignore_result=True,
+        task_default_queue="ponder",
+        task_acks_late=True,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry_on_startup=True,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        timezone="UTC",
+        # In memory: what is due follows from the clock alone, and nothing is pickled to disk.
+        beat_scheduler="celery.beat:Scheduler",
+        beat_schedule={
+            RETENTION: {"task": RETENTION, "schedule": crontab(minute="17"), "options": {"expires": _TICK_EXPIRES_S}}
+        },
+    )
+    database = locate(database_url(where, settings))
+
+    @app.task(name=RETENTION)  # type: ignore[untyped-decorator]  # celery ships no types
+    def retention() -> None:
+        asyncio.run(forget(Requests(database), settings.retention, now=time.time(), for_at_most_s=_TICK_S))
+
+    return app
+
+
+def _broker(where: Places, settings: Settings) -> dict[str, Any]:
+    url = broker_url(where, settings)
+    if url is not None:
+        return {"broker_url": url}
+    folder = broker_folder(where)
+    messages, bindings = folder / "messages", folder / "bindings"
+    for each in (where.home, folder, messages, bindings):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    options = {
+        "data_folder_in": str(messages),
+        "data_folder_out": str(messages),
+        "control_folder": str(bindings),
+    }
+    return {"broker_url": "filesystem://localhost", "broker_transport_options": options}
+
+
+def broker_folder(where: Places) -> Path:
+    """Where ticks wait for the worker when no broker is configured."""
+    return where.home / "broker"
+
+
+async def forget(requests: Requests, retention: RetentionSettings, *, now: float, for_at_most_s: float) -> None:
+    """Delete requests, and texts of requests, older than the configuration keeps them.
+
+    What is not done in time is left to the next tick.
+    """
+    try:
+        async with asyncio.timeout(for_at_most_s):
+            texts = await requests.delete_texts_before(now - retention.text_days * _DAY_S)
+            whole = await requests.delete_before(now - retention.requests_days * _DAY_S)
+    except TimeoutError:
+        _log.info("retention: more is due than one tick deletes; the next one goes on")
+    else:
+        if texts or whole:
+            _log.info("retention: deleted %d stored texts and %d requests", texts, whole)
+    finally:
+        await requests.close()
+
+
+def run_worker(app: Celery) -> int:
+    """Take ticks one after the other in this process until SIGTERM; returns the exit code."""
+    _take_over_logging()
+    with warnings.catch_warnings():
+        # Celery advises against running as root because of pickle, which is not accepted here.
+        warnings.simplefilter("ignore", SecurityWarning)
+        worker = app.Worker(
+            pool="solo",
+            concurrency=1,
+            loglevel="INFO",
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def run_beat(app: Celery) -> None:
+    """Send ticks when they are due, in this process, until SIGTERM."""
+    _take_over_logging()
+    app.Beat(loglevel="INFO", quiet=True).run()
+
+
+def check_broker(where: Places, settings: Settings) -> None:
+    """Raises Unavailable if the configured broker cannot be reached."""
+    url = broker_url(where, settings)
+    if url is None:
+        return
+    with Connection(url, connect_timeout=_CONNECT_S) as connection:
+        try:
+            connection.ensure_connection(max_retries=1, timeout=_CONNECT_S, reraise_as_library_errors=True)
+        except OperationalError as fault:
+            raise Unavailable(f"the broker {connection.as_uri()} cannot be reached") from fault
+
+
+def _take_over_logging() -> None:
+    """Log as the gateway does; with a receiver of this signal, Celery leaves logging alone."""
+
+    def configure(**_: object) -> None:
+        configure_logging(sys.stdout)
+
+    signals.setup_logging.connect(configure, weak=False)

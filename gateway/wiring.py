@@ -1,0 +1,229 @@
+"""The program put together: from settings and the environment to the parts that serve.
+
+The only place that chooses between embedded and production parts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import TypeAlias
+
+from gateway.adapters.anthropic_upstream import AnthropicUpstream
+from gateway.adapters.litellm_upstream import LiteLLMUpstream
+from gateway.adapters.openai_upstream import OpenAIUpstream
+from gateway.adapters.price_list import ListedModel, PriceList
+from gateway.dialects import anthropic_messages, openai_chat, openai_responses
+from gateway.dialects.codec import Codec
+from gateway.domain.chat import Dialect
+from gateway.domain.model import Model
+from gateway.domain.pricing import FREE, Price, per_gpu_hour, per_mtok
+from gateway.errors import ConfigurationError
+from gateway.flow.house import Catalog, Terms
+from gateway.policy.decide import Snapshots
+from gateway.ports import Upstream
+from gateway.settings import LocalPriceSettings, ModelSettings, PriceSettings, Settings, UpstreamSettings
+
+CODECS: Mapping[Dialect, Codec] = {
+    codec.dialect: codec for codec in (openai_chat.CODEC, openai_responses.CODEC, anthropic_messages.CODEC)
+}
+EMBEDDED = "embedded"
+EMBEDDED_MODEL = "local"
+
+UpstreamIdentity: TypeAlias = tuple[str, str]
+"""An upstream's name and its settings as JSON: equal ones are kept across a reload."""
+
+_OPENAI_URL = "https://api.openai.com/v1"
+_ANTHROPIC_URL = "https://api.anthropic.com"
+
+
+@dataclass(frozen=True, slots=True)
+class _Provider:
+    """A hosted provider whose key in the environment adds its models by itself."""
+
+    kind: str
+    name: str
+
+
+# Base addresses are not read from OPENAI_BASE_URL or ANTHROPIC_BASE_URL: on a machine where those
+# point clients at this very gateway, it would call itself.
+HOSTED: Mapping[str, _Provider] = {
+    "OPENAI_API_KEY": _Provider("openai", "openai"),
+    "ANTHROPIC_API_KEY": _Provider("anthropic", "anthropic"),
+    "GEMINI_API_KEY": _Provider("litellm", "gemini"),
+    "MISTRAL_API_KEY": _Provider("litellm", "mistral"),
+    "DEEPSEEK_API_KEY": _Provider("litellm", "deepseek"),
+    "XAI_API_KEY": _Provider("litellm", "xai"),
+    "GROQ_API_KEY": _Provider("litellm", "groq"),
+    "OPENROUTER_API_KEY": _Provider("litellm", "openrouter"),
+    "COHERE_API_KEY": _Provider("litellm", "cohere"),
+    "TOGETHERAI_API_KEY": _Provider("litellm", "together_ai"),
+}
+
+
+class SystemClock:
+    """The machine's clock. Satisfies :class:`gateway.ports.Clock`."""
+
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+
+
+def with_hosted(settings: Settings, environment: Mapping[str, str], embedded_url: str | None) -> Settings:
+    """The settings plus an upstream for each provider key in the environment that none of them uses yet.
+
+    With no upstream at all, the embedded model stands in, if it runs.
+    """
+    upstreams = dict(settings.upstreams)
+    used = {upstream.api_key_env for upstream in upstreams.values()}
+    for variable, provider in HOSTED.items():
+        if environment.get(variable) and variable not in used and provider.name not in upstreams:
+            upstreams[provider.name] = UpstreamSettings.model_validate(
+                {"kind": provider.kind, "api_key_env": variable, "provider": provider.name}
+            )
+    if not upstreams and embedded_url:
+        upstreams[EMBEDDED] = UpstreamSettings(kind="embedded", base_url=embedded_url)
+    return settings.model_copy(update={"upstreams": upstreams})
+
+
+def catalog(
+    settings: Settings,
+    environment: Mapping[str, str],
+    *,
+    embedded_url: str | None,
+    reusable: Mapping[UpstreamIdentity, Upstream] | None = None,
+) -> tuple[Catalog, dict[UpstreamIdentity, Upstream]]:
+    """The models and upstreams that may be called, and the upstreams by their settings for the next reload.
+
+    Raises :class:`ConfigurationError` naming the entry at fault.
+    """
+    whole = with_hosted(settings, environment, embedded_url)
+    made: dict[UpstreamIdentity, Upstream] = {}
+    for name, upstream_settings in whole.upstreams.items():
+        identity = (name, upstream_settings.model_dump_json())
+        kept = (reusable or {}).get(identity)
+        made[identity] = kept or _upstream(name, upstream_settings, environment)
+    prices = cache(PriceList.read)
+    models = _hosted_models(settings, whole, prices)
+    if EMBEDDED in whole.upstreams and whole.upstreams[EMBEDDED].kind == "embedded":
+        models[EMBEDDED_MODEL] = Model(EMBEDDED_MODEL, EMBEDDED, EMBEDDED_MODEL, FREE)
+    for name, model_settings in settings.models.items():
+        models[name] = _model(name, model_settings, whole, prices)
+    return (
+        Catalog(
+            models=models,
+            upstreams={name: upstream for (name, _), upstream in made.items()},
+            terms={
+                name: Terms(upstream.first_byte_s, upstream.idle_s, upstream.retries)
+                for name, upstream in whole.upstreams.items()
+            },
+            snapshots=Snapshots(
+                deadline_s=settings.limits.deadline_s,
+                default_output_tokens=settings.limits.default_output_tokens,
+                may_serve_unpriced=settings.allow_unpriced,
+            ),
+            body_bytes=settings.limits.body_bytes,
+            stores_text=settings.retention.store_text,
+        ),
+        made,
+    )
+
+
+def _upstream(name: str, settings: UpstreamSettings, environment: Mapping[str, str]) -> Upstream:
+    api_key = None
+    if settings.api_key_env is not None:
+        api_key = environment.get(settings.api_key_env)
+        if not api_key:
+            raise ConfigurationError(
+                f"upstreams.{name}: the environment variable {settings.api_key_env} (its api_key_env) is not set"
+            )
+    if settings.kind == "anthropic":
+        return AnthropicUpstream(
+            name=name,
+            base_url=settings.base_url or _ANTHROPIC_URL,
+            api_key=api_key,
+            headers=settings.headers,
+            connections=settings.connections,
+        )
+    if settings.kind == "litellm":
+        return LiteLLMUpstream(
+            name=name, provider=settings.provider or name, api_key=api_key, base_url=settings.base_url
+        )
+    if settings.kind == "embedded" and settings.base_url is None:
+        raise ConfigurationError(f"upstreams.{name}: an embedded upstream needs base_url, or start with 'ponder up'")
+    dialects = [Dialect(dialect) for dialect in settings.dialects or ()]
+    if not dialects:
+        dialects = [Dialect.OPENAI_CHAT]
+        if settings.base_url in (None, _OPENAI_URL):
+            dialects.append(Dialect.OPENAI_RESPONSES)
+    return OpenAIUpstream(
+        name=name,
+        base_url=settings.base_url or _OPENAI_URL,
+        api_key=api_key,
+        dialects=tuple(dialects),
+        headers=settings.headers,
+        connections=settings.connections,
+    )
+
+
+def _hosted_models(settings: Settings, whole: Settings, prices: Callable[[], PriceList]) -> dict[str, Model]:
+    """Every listed chat and embedding model of the providers that the environment added."""
+    models: dict[str, Model] = {}
+    today = datetime.now(UTC).date()
+    for name in whole.upstreams.keys() - settings.upstreams.keys() - {EMBEDDED}:
+        provider = whole.upstreams[name].provider or name
+        for mode in ("chat", "responses", "embedding"):
+            for upstream_name in prices().models(provider, mode, retired_by=today):
+                listed = prices().find(provider, upstream_name)
+                public = upstream_name if name in {"openai", "anthropic"} else f"{name}/{upstream_name}"
+                models[public] = _listed_model(public, name, upstream_name, listed)
+    return models
+
+
+def _model(name: str, settings: ModelSettings, whole: Settings, prices: Callable[[], PriceList]) -> Model:
+    upstream = whole.upstreams.get(settings.upstream)
+    if upstream is None:
+        raise ConfigurationError(
+            f"models.{name}: upstream {settings.upstream!r} is not configured; there are: "
+            f"{', '.join(sorted(whole.upstreams)) or 'none'}"
+        )
+    upstream_name = settings.name or name
+    stated = _stated_price(settings)
+    needs_list = stated is None or settings.context_tokens is None or settings.max_output_tokens is None
+    is_listed = upstream.kind != "embedded" and needs_list
+    provider = upstream.provider or (upstream.kind if upstream.kind == "anthropic" else settings.upstream)
+    listed = prices().find(provider, upstream_name) if is_listed else None
+    model = _listed_model(name, settings.upstream, upstream_name, listed)
+    return Model(
+        name=name,
+        upstream=model.upstream,
+        upstream_name=upstream_name,
+        price=stated or model.price,
+        context_tokens=settings.context_tokens or model.context_tokens,
+        max_output_tokens=settings.max_output_tokens or model.max_output_tokens,
+    )
+
+
+def _listed_model(name: str, upstream: str, upstream_name: str, listed: ListedModel | None) -> Model:
+    if listed is None:
+        return Model(name, upstream, upstream_name, None)
+    return Model(name, upstream, upstream_name, listed.price, listed.max_input_tokens, listed.max_output_tokens)
+
+
+def _stated_price(settings: ModelSettings) -> Price | None:
+    match settings.price:
+        case None:
+            return None
+        case "free":
+            return FREE
+        case LocalPriceSettings() as local:
+            return per_gpu_hour(
+                gpu_hour_usd=local.gpu_hour_usd,
+                gpus=local.gpus,
+                output_tokens_per_s=local.output_tokens_per_s,
+                input_tokens_per_s=local.input_tokens_per_s,
+            )
+        case PriceSettings() as stated:
+            return per_mtok(**stated.model_dump())

@@ -1,0 +1,152 @@
+"""What is measured of a running server, and the frozen results."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.load import Load, press
+from tests.bench.processes import BenchError
+from tests.bench.servers import LOAD_CORE, Row, Server, gateway, mock, paced_mock, serving
+from tests.bench.stages import microseconds_per_request
+from tests.bench.stream_load import Streams, press_streams
+
+CONNECTIONS = 32
+STREAMS = 256
+DIRECT = "direct"
+_WARM_UP_S = 2
+_QUIET_S = 3
+_WRITE_PATIENCE_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long each load lasts, and after how many requests memory is weighed."""
+
+    rounds: int
+    seconds: int
+    first_mark: int
+    second_mark: int
+
+
+FULL = Pace(rounds=3, seconds=10, first_mark=100_000, second_mark=300_000)
+QUICK = Pace(rounds=1, seconds=3, first_mark=5_000, second_mark=15_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One row in one round.
+
+    ``crowd`` is the load at 32 connections, ``alone`` that at one. ``cpu_us`` is the server's own
+    CPU per request at 32 connections, user and system, of all its threads and processes.
+    """
+
+    crowd: Load
+    alone: Load
+    cpu_us: float
+    resident_mib: float
+    start_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTurn:
+    """One row's streams in one round: begun evenly over a second (``steady``), and all at once (``burst``)."""
+
+    steady: Streams
+    burst: Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Resident memory of one worker as its requests add up."""
+
+    idle_mib: float
+    first_requests: int
+    first_mib: float
+    second_requests: int
+    second_mib: float
+
+
+@contextmanager
+def _behind(upstream: Row, row: Row, folder: Path) -> Iterator[Server]:
+    """A row in front of an upstream, or the upstream itself where the row is the direct call."""
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(upstream, folder, "", core=LOAD_CORE))
+        if row.name != DIRECT:
+            server = stack.enter_context(serving(row, folder, server.base_url))
+        yield server
+
+
+def measure_turn(row: Row, folder: Path, pace: Pace) -> Turn:
+    """Start a row afresh, warm it, and load it at one connection and at 32."""
+    with _behind(mock(), row, folder) as server:
+        press(server, connections=CONNECTIONS, seconds=_WARM_UP_S)
+        alone = press(server, connections=1, seconds=pace.seconds)
+        spent_s = -server.child.cpu_s()
+        crowd = press(server, connections=CONNECTIONS, seconds=pace.seconds)
+        spent_s += server.child.cpu_s()
+        return Turn(
+            crowd=crowd,
+            alone=alone,
+            cpu_us=spent_s * 1e6 / crowd.requests,
+            resident_mib=server.child.resident_mib(),
+            start_s=server.start_s,
+        )
+
+
+def measure_streams(row: Row, folder: Path, pace: Pace) -> StreamTurn:
+    """Hold 256 streams of the paced mock open, directly or through a row."""
+    with _behind(paced_mock(), row, folder) as server:
+        press_streams(server, connections=8, seconds=1, at_once=False)
+        return StreamTurn(
+            steady=press_streams(server, connections=STREAMS, seconds=pace.seconds, at_once=False),
+            burst=press_streams(server, connections=STREAMS, seconds=pace.seconds, at_once=True),
+        )
+
+
+def measure_memory(folder: Path, pace: Pace) -> Memory:
+    """Weigh one gateway worker before any load, at the first mark and at the second."""
+    with _behind(mock(), gateway(), folder) as server:
+        idle_mib = server.child.resident_mib()
+        warm_up = press(server, connections=CONNECTIONS, seconds=_WARM_UP_S)
+        rate = warm_up.requests_per_s
+        first = _press_until(server, pace.first_mark, warm_up.requests, rate)
+        first_mib = _weigh(server)
+        second = _press_until(server, pace.second_mark, first, rate)
+        return Memory(idle_mib, first, first_mib, second, _weigh(server))
+
+
+def _press_until(server: Server, mark: int, sent: int, rate: float) -> int:
+    while sent < mark:
+        seconds = min(30, max(1, math.ceil((mark - sent) / rate)))
+        sent += press(server, connections=CONNECTIONS, seconds=seconds).requests
+    return sent
+
+
+def _weigh(server: Server) -> float:
+    # The log is written behind the requests; what the writer still holds is not growth.
+    time.sleep(_QUIET_S)
+    return server.child.resident_mib()
+
+
+def measure_stages(folder: Path, pace: Pace) -> dict[str, float]:
+    """CPU microseconds of one request by stage, sampled inside the real gateway under load."""
+    into = folder / "stages.json"
+    with _behind(mock(), gateway(sampled_into=into), folder) as server:
+        press(server, connections=CONNECTIONS, seconds=_WARM_UP_S)
+        os.kill(server.child.process.pid, signal.SIGUSR1)
+        requests = press(server, connections=CONNECTIONS, seconds=pace.seconds).requests
+        os.kill(server.child.process.pid, signal.SIGUSR2)
+        give_up = time.monotonic() + _WRITE_PATIENCE_S
+        while not into.exists():
+            if time.monotonic() > give_up:
+                raise BenchError("the sampler wrote no result; the server may have moved to another process")
+            time.sleep(0.01)
+        return microseconds_per_request(json.loads(into.read_text()), requests)

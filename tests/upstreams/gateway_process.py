@@ -1,0 +1,135 @@
+"""The real gateway as a process of its own, configured in front of the stand-in providers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import yaml
+
+START_S = 40.0
+STOP_S = 15.0
+RECORD_S = 10.0
+PAUSE_S = 0.05
+REPOSITORY = Path(__file__).parents[2]
+
+
+class GatewayProcess:
+    """``ponder serve`` with a home of its own; its log goes to ``home/gateway.log``."""
+
+    def __init__(self, home: Path, configuration: Mapping[str, Any], secrets: Mapping[str, str]) -> None:
+        self._home = home
+        self._secrets = dict(secrets)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+        self.log_file = home / "gateway.log"
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "ponder.yaml").write_text(yaml.safe_dump(dict(configuration)), "utf-8")
+
+    @property
+    def address(self) -> str:
+        """``http://127.0.0.1:PORT``."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def key(self) -> str:
+        """The virtual key that the first start wrote."""
+        return (self._home / "default.key").read_text("utf-8").strip()
+
+    @property
+    def log(self) -> str:
+        """Everything the process has said so far."""
+        return self.log_file.read_text("utf-8", "replace")
+
+    def __enter__(self) -> Self:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(REPOSITORY),
+            "PONDER_HOST": "127.0.0.1",
+            "PONDER_PORT": str(self.port),
+            "PONDER_HOME": str(self._home),
+            "PONDER_CONFIG": str(self._home / "ponder.yaml"),
+            **self._secrets,
+        }
+        with self.log_file.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gateway.cli", "serve"],
+                cwd=self._home,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            if process.poll() is not None:
+                raise RuntimeError(f"the gateway ended with {process.returncode} at start:\n{self.log}")
+            try:
+                if httpx.get(f"{self.address}/health/ready", timeout=2).status_code == httpx.codes.OK:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(PAUSE_S)
+        raise RuntimeError(f"the gateway was not ready within {START_S} s:\n{self.log}")
+
+    def _stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        """POST with the gateway's key; ``options`` are httpx's."""
+        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        headers |= options.pop("headers", {})
+        return httpx.post(f"{self.address}{path}", headers=headers, timeout=30, **options)
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """GET with the gateway's key."""
+        return httpx.get(
+            f"{self.address}{path}", headers={"authorization": f"Bearer {self.key}", **headers}, timeout=30
+        )
+
+    def record(self, request_id: str) -> dict[str, Any]:
+        """The record of a request, once the background writer has stored it."""
+        end = time.monotonic() + RECORD_S
+        while True:
+            answer = self.get(f"/v1/requests/{request_id}")
+            if answer.status_code == httpx.codes.OK:
+                record: dict[str, Any] = answer.json()
+                return record
+            if time.monotonic() > end:
+                raise AssertionError(f"no record of {request_id} within {RECORD_S} s: {answer.text}")
+            time.sleep(PAUSE_S)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
