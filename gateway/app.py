@@ -55,6 +55,7 @@ def run(places: Places) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             backlog=4096,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_DRAIN_S,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.domain.chat import Dialect
 from gateway.domain.key import Key
+from gateway.domain.ledger import Hold
+from gateway.domain.limits import Account, Period
+from gateway.domain.money import Usd
 from gateway.domain.record import RequestRecord
 
 
@@ -110,3 +113,52 @@ class AnswerIndex(Protocol):
     def remember(self, answer_id: str, upstream: str) -> None: ...
 
     async def upstream_of(self, answer_id: str) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a request wants to hold: money, rate and a place, on its key's and its team's account."""
+
+    request_id: str
+    accounts: tuple[Account, ...]
+    ceiling: Usd
+    tokens: int
+    now: float
+    lease_s: float
+
+
+class Purse(Protocol):
+    """Limits and money in one step. One process keeps it in memory, many in one Redis script."""
+
+    async def hold(self, claim: Claim) -> Hold:
+        """Check every limit of every account and take all or nothing.
+
+        Raises RateLimited (with ``retry_after_s``) or BudgetExhausted, naming the limit; and
+        Unavailable when the store is away and the setting says to fail closed. Holding again for
+        the same request returns the first hold.
+        """
+        ...
+
+    async def extend(self, hold: Hold, by: Usd, *, now: float) -> Hold:
+        """More money for a retry or a fallback; raises BudgetExhausted and leaves the hold as it was."""
+        ...
+
+    async def renew(self, holds: Sequence[Hold], *, now: float, lease_s: float) -> None:
+        """Keep the leases of living calls."""
+        ...
+
+    async def settle(self, hold: Hold, amount: Usd, *, tokens: int, now: float) -> bool:
+        """The true amount; False when the hold had ended before. Rates are corrected by ``tokens``."""
+        ...
+
+    async def release(self, hold: Hold, *, now: float) -> bool:
+        """Nothing was spent."""
+        ...
+
+    async def spent(self, account: str, period: Period, *, now: float) -> tuple[Usd, Usd]:
+        """Spent and held in the period that holds ``now``."""
+        ...
+
+    async def restore(self, account: str, spent: Mapping[Period, Usd], *, now: float) -> None:
+        """Set what an account has spent in its current periods: at start, from database and journal."""
+        ...

@@ -36,6 +36,9 @@ class PriceSettings(_Strict):
     cache_write_5m_per_mtok: _PositivePrice = Field(default=None, ge=0)
     cache_write_1h_per_mtok: _PositivePrice = Field(default=None, ge=0)
     thinking_per_mtok: _PositivePrice = Field(default=None, ge=0)
+    audio_input_per_mtok: _PositivePrice = Field(default=None, ge=0)
+    audio_output_per_mtok: _PositivePrice = Field(default=None, ge=0)
+    web_search_usd: _PositivePrice = Field(default=None, ge=0)
 
 
 class LocalPriceSettings(_Strict):

@@ -139,7 +139,7 @@ def check_broker(where: Places, settings: Settings) -> None:
         return
     with Connection(url, connect_timeout=_CONNECT_S) as connection:
         try:
-            connection.ensure_connection(max_retries=1, timeout=_CONNECT_S, reraise_as_library_errors=True)
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_S)
         except OperationalError as fault:
             raise Unavailable(f"the broker {connection.as_uri()} cannot be reached") from fault
 

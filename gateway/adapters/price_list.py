@@ -196,7 +196,7 @@ def _listed(name: str, entry: Mapping[str, Any]) -> ListedModel:
 def _price(entry: Mapping[str, Any]) -> Price | None:
     """The entry's price, or None where input or output has none."""
     given = _given(entry)
-    standard = given.pop(_STANDARD, {}).copy()
+    standard = given.pop(_STANDARD, {})
     if entry.get("mode") == "embedding":
         # An embedding has no output tokens, and the file says zero or nothing for them.
         standard = {step: {TokenClass.OUTPUT: Decimal(0)} | rates for step, rates in standard.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+_UNFOLDED = 2_000
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -30,5 +32,6 @@ def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, str]], *, tit
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(row.get(column, "") for column in columns))
-    # markup and highlighting are off: names and messages are shown as they are
-    Console(highlight=False, markup=False).print(table)
+    # Markup and highlighting are off: names and messages are shown as they are. A pipe has no width to fold at.
+    width = None if sys.stdout.isatty() else _UNFOLDED
+    Console(highlight=False, markup=False, width=width).print(table)

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterable
 
-from gateway.dialects.json_bytes import dumps
+from gateway.dialects.json_bytes import dumps, loads
 from gateway.domain.chat import Dialect
 from gateway.errors import PonderError, UpstreamRefused
 from gateway.http.asgi import ASGIApp, Message, Receive, Scope, Send
@@ -39,14 +39,30 @@ _log = logging.getLogger(__name__)
 
 def error_body(error: PonderError, dialect: Dialect, request_id: str) -> bytes:
     """The error's JSON in one dialect's shape."""
+    message, param, code = error.message, error.param, error.code
     if isinstance(error, UpstreamRefused) and error.body:
-        return error.body
+        refusal = loads(error.body)
+        if (refusal.get("type") == "error") is (dialect is Dialect.ANTHROPIC_MESSAGES):
+            return error.body
+        message, param, code = _words(refusal.get("error"), error)
     status = error.http_status
     if dialect is Dialect.ANTHROPIC_MESSAGES:
         kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= _SERVER_ERROR else "invalid_request_error")
-        return dumps({"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id})
+        return dumps({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id})
     kind = _OPENAI_TYPES.get(status, "server_error" if status >= _SERVER_ERROR else "invalid_request_error")
-    return dumps({"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}})
+    return dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def _words(detail: object, error: UpstreamRefused) -> tuple[str, str | None, str]:
+    """Message, parameter and code of a refusal in another dialect; our own where it has none."""
+    if not isinstance(detail, dict) or not isinstance(detail.get("message"), str):
+        return error.message, error.param, error.code
+    param, code = detail.get("param"), detail.get("code")
+    return (
+        detail["message"],
+        param if isinstance(param, str) else error.param,
+        code if isinstance(code, str) else error.code,
+    )
 
 
 def dialect_of(path: str) -> Dialect:

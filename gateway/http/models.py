@@ -57,6 +57,7 @@ def _anthropic(model: Model) -> dict[str, Any]:
         "id": model.name,
         "display_name": model.name,
         "created_at": _EPOCH,
+        "lifecycle": "active",
         "max_input_tokens": model.context_tokens,
         "max_tokens": model.max_output_tokens,
     }

@@ -185,7 +185,7 @@ def _tune_sqlite(connection: Any, _record: object) -> None:
 
 @contextmanager
 def translating(database: Database) -> Iterator[None]:
-    """Turn the faults of database and drivers into ours, with the cause kept.
+    """Turn the faults of database and drivers into ours.
 
     Raises :class:`Unavailable` where waiting can help, :class:`ConfigurationError` where the
     operator must act, :class:`Unstorable` where a value is at fault.
@@ -193,10 +193,12 @@ def translating(database: Database) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as fault:
-        raise _explain(fault, database) from fault
+        explained = _explain(fault, database)
+        # Drivers quote the value that they refuse; it may be a prompt.
+        raise explained from (None if isinstance(explained, Unstorable) else fault)
     except (OverflowError, UnicodeError) as fault:
         # The drivers' own words for a number or a text that their database cannot hold.
-        raise Unstorable(f"{type(fault).__name__} while writing to {database.label}") from fault
+        raise Unstorable(f"{type(fault).__name__} while writing to {database.label}") from None
 
 
 def _explain(fault: SQLAlchemyError | OSError, database: Database) -> PonderError | Unstorable:

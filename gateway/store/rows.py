@@ -80,7 +80,7 @@ def add_rows(batch: Batch, records: Iterable[RequestRecord], form: Form) -> None
         for record in records:
             _add(batch, record, form)
     except (TypeError, ValueError, OverflowError) as fault:
-        raise Unstorable(f"{type(fault).__name__} while a record was made into rows") from fault
+        raise Unstorable(f"{type(fault).__name__} while a record was made into rows") from None
 
 
 _NO_PLAN = (None,) * 5

@@ -27,6 +27,9 @@ HEAD = "20261122_0600"
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+MIGRATION_LOCK = 7_665_776_982
+"""The advisory lock of PostgreSQL that every migrator takes; a number that means nothing else to anyone."""
+
 _FILE_NAME = "%%(year)d-%%(month).2d-%%(day).2d-%%(hour).2d%%(minute).2d_%%(slug)s"
 _PATIENCE_S = 360.0
 """Longer than a migrator waits for another one (``migrations/env.py``)."""

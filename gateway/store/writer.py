@@ -1,8 +1,8 @@
 """The journal of today: a bounded queue in memory, and a task that moves it to the database in batches.
 
 Appending never waits and never fails a request. While the database is away the queue fills; beyond
-its bound new records are dropped and counted. What a crash takes is what the queue held, at most
-:data:`BATCH_DELAY_S` of requests while the database answers.
+its bound new records are dropped and counted. A crash takes what the queue holds: while the database
+answers, the requests of the last :data:`BATCH_DELAY_S`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _log = logging.getLogger(__name__)
 class WriterLimits:
     """What the writer may hold and how it waits.
 
-    A queued record takes about 4 KB, so the default bound is some 80 MB: forty seconds without a
-    database at 500 requests a second. Stored text is bounded by bytes as well.
+    A queued record of one call takes 2 to 4 KB, so the default bound is some 40 to 80 MB: forty seconds
+    without a database at 500 requests a second. Stored text is bounded by bytes as well.
     """
 
     records: int = 20_000
@@ -70,8 +70,7 @@ class Writer:
         self._text_bytes = 0
         self._arrived = asyncio.Event()
         self._is_due = asyncio.Event()
-        self._is_empty = asyncio.Event()
-        self._is_empty.set()
+        self._flushes: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._written = self._dropped = self._refused = self._texts_dropped = 0
@@ -89,7 +88,6 @@ class Writer:
         self._queue.append(record)
         if not self._arrived.is_set():
             self._arrived.set()
-            self._is_empty.clear()
         if len(self._queue) >= self._limits.batch_size:
             self._is_due.set()
 
@@ -111,9 +109,16 @@ class Writer:
         self._task = asyncio.create_task(self._run(), name="store-writer")
 
     async def flush(self) -> None:
-        """Wait until nothing is queued; forever, while the database is away."""
+        """Wait until what is queued now is written, however much comes after it; the batch's delay is skipped.
+
+        While the database is away this lasts until it is back or the writer closes.
+        """
+        if not self._queue:
+            return
+        flushed = asyncio.get_running_loop().create_future()
+        self._flushes.append((self._written + self._refused + len(self._queue), flushed))
         self._is_due.set()
-        await self._is_empty.wait()
+        await flushed
 
     async def close(self, *, within_s: float) -> None:
         """Write what is queued, within the given time, and stop; what is left is counted as dropped."""
@@ -134,6 +139,7 @@ class Writer:
                 self._last_error or "it was too slow",
             )
             self._queue.clear()
+        self._end_flushes(until=None)
         await self._sink.close()
 
     def _drop(self) -> None:
@@ -221,15 +227,22 @@ class Writer:
         if self._is_degraded:
             self._is_degraded = False
             _log.info("requests are recorded again; %d wait", len(self._queue))
-        if not self._queue:
-            self._is_empty.set()
+        self._end_flushes(until=self._written + self._refused)
         if self._closing.is_set():
             return
         if len(self._queue) < self._limits.batch_size:
-            self._is_due.clear()
             self._report_drops()
+            if not self._flushes:
+                self._is_due.clear()
         if not self._queue:
             self._arrived.clear()
+
+    def _end_flushes(self, *, until: int | None) -> None:
+        """End the waits for this many records, or all of them."""
+        while self._flushes and (until is None or self._flushes[0][0] <= until):
+            _, flushed = self._flushes.popleft()
+            if not flushed.done():  # its caller may have stopped waiting
+                flushed.set_result(None)
 
     def _report_drops(self) -> None:
         if self._dropped_in_outage:

@@ -134,8 +134,9 @@ class Keeper:
             transport.close()
 
     def _line(self, raw: bytes) -> None:
-        text = raw.decode("utf-8", "replace").rstrip("\r")
-        self._console.line(self.program.name, text)
+        text = raw.decode("utf-8", "replace").rstrip()
+        if text:
+            self._console.line(self.program.name, text)
         sign = self.program.readiness
         if isinstance(sign, PrintsLine) and sign.text in text:
             self.ready.set()

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,11 +44,6 @@ _ROWS: dict[str, Callable[[], servers.Row]] = {
     "litellm": peers.litellm,
 }
 _PEERS = ("portkey", "litellm")
-_STREAM_ROWS: dict[str, Callable[[], servers.Row]] = {
-    DIRECT: servers.paced_mock,
-    "bare": servers.bare,
-    "gateway": servers.gateway,
-}
 _PROGRAMS = ("wrk", "nginx", "taskset", "setpriv")
 
 _Result = TypeVar("_Result")
@@ -96,6 +92,9 @@ class _Run:
         self._has_peers = not options.no_peers
         self._absent: dict[str, str] = {}
         self._rows = self._prepare()
+        self._stream_rows = (
+            [servers.paced_mock(), servers.bare(), servers.gateway()] if self._is_wanted("streams") else []
+        )
 
     def _is_wanted(self, name: str) -> bool:
         return self._only is None or name in self._only
@@ -122,7 +121,7 @@ class _Run:
         try:
             return measure()
         except BenchError as fault:
-            self._absent[name] = str(fault)
+            self._absent[name] = str(fault).partition("\n")[0]
             _say(f"{name}: NOT MEASURED: {fault}")
             return None
 
@@ -131,39 +130,44 @@ class _Run:
         findings = Findings(
             machine=_machine(),
             setting=self._setting(),
-            versions={row.name: row.version for row in self._rows},
+            versions={row.name: row.version for row in (*self._stream_rows, *self._rows)},
             rounds=rounds,
         )
         if self._is_wanted("memory"):
             _say("memory: one worker under steady load")
-            memory = self._attempt("memory", lambda: measure_memory(self._folder, self._pace))
+            memory = self._attempt("memory", partial(measure_memory, self._folder, self._pace))
             findings = replace(findings, memory=memory)
         if self._is_wanted("stages"):
-            _say("stages: the gateway under the sampler")
-            stages = self._attempt("stages", lambda: measure_stages(self._folder, self._pace))
-            findings = replace(findings, stages=stages or {})
+            findings = replace(findings, stages=self._stages())
         return replace(findings, absent=dict(self._absent))
+
+    def _stages(self) -> dict[str, dict[str, float]]:
+        found = {}
+        for row in (servers.bare(), servers.gateway()):
+            _say(f"stages: {row.name} under the sampler")
+            stages = self._attempt(f"{row.name} stages", partial(measure_stages, row, self._folder, self._pace))
+            if stages is not None:
+                found[row.name] = stages
+        return found
 
     def _round(self, number: int) -> Round:
         turns: dict[str, Turn] = {}
         streams: dict[str, StreamTurn] = {}
         for row in self._rows:
-            turn = self._attempt(row.name, lambda row=row: measure_turn(row, self._folder, self._pace))  # type: ignore[misc]
+            turn = self._attempt(row.name, partial(measure_turn, row, self._folder, self._pace))
             if turn is not None:
                 turns[row.name] = turn
                 _say(
                     f"round {number}, {row.name}: {turn.crowd.requests_per_s:,.0f} req/s at 32, "
                     f"p50 {turn.alone.p50_ms:.3f} ms at 1, {turn.cpu_us:,.0f} µs CPU"
                 )
-        for name, build in _STREAM_ROWS.items() if self._is_wanted("streams") else ():
-            turn = self._attempt(
-                f"{name} streams", lambda build=build: measure_streams(build(), self._folder, self._pace)
-            )
-            if turn is not None:
-                streams[name] = turn
+        for row in self._stream_rows:
+            held = self._attempt(f"{row.name} streams", partial(measure_streams, row, self._folder, self._pace))
+            if held is not None:
+                streams[row.name] = held
                 _say(
-                    f"round {number}, {name}, 256 streams: lateness p99 {turn.steady.lateness.p99_ms:.1f} ms, "
-                    f"first byte p50 {turn.steady.first_byte.p50_ms:.2f} ms, {turn.steady.broken} broken"
+                    f"round {number}, {row.name}, 256 streams: lateness p99 {held.steady.lateness.p99_ms:.1f} ms, "
+                    f"first byte p50 {held.steady.first_byte.p50_ms:.2f} ms, {held.steady.broken} broken"
                 )
         return Round(turns, streams)
 

@@ -6,15 +6,16 @@ import json
 import math
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.load import Load, press
 from tests.bench.processes import BenchError
-from tests.bench.servers import LOAD_CORE, Row, Server, gateway, mock, paced_mock, serving
+from tests.bench.servers import HOME, LOAD_CORE, Row, Server, gateway, mock, paced_mock, sampled, serving
 from tests.bench.stages import microseconds_per_request
 from tests.bench.stream_load import Streams, press_streams
 
@@ -45,12 +46,14 @@ class Turn:
     """One row in one round.
 
     ``crowd`` is the load at 32 connections, ``alone`` that at one. ``cpu_us`` is the server's own
-    CPU per request at 32 connections, user and system, of all its threads and processes.
+    CPU per request at 32 connections, user and system, of all its threads and processes;
+    ``core_share`` is how much of one core that was.
     """
 
     crowd: Load
     alone: Load
     cpu_us: float
+    core_share: float
     resident_mib: float
     start_s: float
 
@@ -65,13 +68,14 @@ class StreamTurn:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory of one worker as its requests add up."""
+    """Resident memory of one worker as its requests add up, and how many of them its database then held."""
 
     idle_mib: float
     first_requests: int
     first_mib: float
     second_requests: int
     second_mib: float
+    logged: int
 
 
 @contextmanager
@@ -96,6 +100,7 @@ def measure_turn(row: Row, folder: Path, pace: Pace) -> Turn:
             crowd=crowd,
             alone=alone,
             cpu_us=spent_s * 1e6 / crowd.requests,
+            core_share=spent_s / crowd.duration_s,
             resident_mib=server.child.resident_mib(),
             start_s=server.start_s,
         )
@@ -120,7 +125,7 @@ def measure_memory(folder: Path, pace: Pace) -> Memory:
         first = _press_until(server, pace.first_mark, warm_up.requests, rate)
         first_mib = _weigh(server)
         second = _press_until(server, pace.second_mark, first, rate)
-        return Memory(idle_mib, first, first_mib, second, _weigh(server))
+        return Memory(idle_mib, first, first_mib, second, _weigh(server), _logged(server))
 
 
 def _press_until(server: Server, mark: int, sent: int, rate: float) -> int:
@@ -136,10 +141,18 @@ def _weigh(server: Server) -> float:
     return server.child.resident_mib()
 
 
-def measure_stages(folder: Path, pace: Pace) -> dict[str, float]:
-    """CPU microseconds of one request by stage, sampled inside the real gateway under load."""
-    into = folder / "stages.json"
-    with _behind(mock(), gateway(sampled_into=into), folder) as server:
+def _logged(server: Server) -> int:
+    """How many requests the gateway's database holds. Requests that were never logged would be cheap ones."""
+    address = f"file:{server.folder / HOME / 'ponder.db'}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as database:
+        count: int = database.execute("SELECT count(*) FROM requests").fetchone()[0]
+        return count
+
+
+def measure_stages(row: Row, folder: Path, pace: Pace) -> dict[str, float]:
+    """CPU microseconds of one request by stage, sampled inside the real server under load."""
+    into = folder / f"{row.name}-stages.json"
+    with _behind(mock(), sampled(row, into), folder) as server:
         press(server, connections=CONNECTIONS, seconds=_WARM_UP_S)
         os.kill(server.child.process.pid, signal.SIGUSR1)
         requests = press(server, connections=CONNECTIONS, seconds=pace.seconds).requests

@@ -107,7 +107,13 @@ def answer_of(port: int, path: str, body: bytes, headers: Mapping[str, str]) -> 
 
 
 def wait_for_answer(
-    child: Child, port: int, path: str, body: bytes, headers: Callable[[], Mapping[str, str]], patience_s: float
+    child: Child,
+    port: int,
+    path: str,
+    body: bytes,
+    *,
+    headers: Callable[[], Mapping[str, str]],
+    patience_s: float,
 ) -> None:
     """Return as soon as the server answers with 200; raise BenchError if it dies or never does."""
     give_up = time.monotonic() + patience_s

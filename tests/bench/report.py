@@ -28,7 +28,7 @@ class Findings:
     versions: Mapping[str, str]
     rounds: Sequence[Round]
     memory: Memory | None = None
-    stages: Mapping[str, float] = field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -135,6 +135,14 @@ def _memory_verdicts(memory: Memory) -> list[Verdict]:
     return [
         Verdict("resident memory of one worker", after, memory.first_mib * _MIB_PER_MB, 150, "MB", True),
         Verdict("its growth", f"{after} to {memory.second_requests:,}", growth, 5, "%", True),
+        Verdict(
+            "requests missing from the log",
+            f"{memory.second_requests:,} answered",
+            max(0, memory.second_requests - memory.logged),
+            0,
+            "",
+            True,
+        ),
     ]
 
 
@@ -149,8 +157,13 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
         ]
         return "| " + " | ".join(padded) + " |"
 
-    rule = [("-" * width if position == 0 else "-" * (width - 1) + ":") for position, width in enumerate(widths)]
-    return "\n".join([line(head), "|-" + "-|-".join(rule) + "-|", *map(line, lines)])
+    rule = ["-" * width if position == 0 else "-" * (width - 1) + ":" for position, width in enumerate(widths)]
+    return "\n".join([line(head), line(rule), *map(line, lines)])
+
+
+def _figure(value: float) -> str:
+    """Three significant digits, or every digit of a number above a thousand."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _verdict_table(judged: Sequence[Verdict]) -> str:
@@ -158,7 +171,7 @@ def _verdict_table(judged: Sequence[Verdict]) -> str:
         [
             verdict.name,
             verdict.baseline,
-            f"{verdict.measured:.3g} {verdict.unit}".strip(),
+            f"{_figure(verdict.measured)} {verdict.unit}".strip(),
             f"{'≤' if verdict.is_lower_better else '≥'} {verdict.target:g} {verdict.unit}".strip(),
             "met" if verdict.is_met else "MISSED",
         ]
@@ -186,11 +199,14 @@ def _row_table(rounds: Sequence[Round]) -> str:
                 middle(name, lambda turn: turn.alone.p50_ms, ".3f"),
                 middle(name, lambda turn: turn.alone.p99_ms, ".3f"),
                 middle(name, lambda turn: turn.cpu_us, ",.0f"),
+                middle(name, lambda turn: 100 * turn.core_share, ".0f"),
                 middle(name, lambda turn: turn.resident_mib * _MIB_PER_MB, ".0f"),
                 middle(name, lambda turn: turn.start_s, ".2f"),
             ]
         )
-    head = "row,req/s at 32,× floor,p50 ms at 32,p99 ms at 32,p50 ms at 1,p99 ms at 1,CPU µs/req,RSS MB,start s"
+    head = (
+        "row,req/s at 32,× floor,p50 ms at 32,p99 ms at 32,p50 ms at 1,p99 ms at 1,CPU µs/req,% of core,RSS MB,start s"
+    )
     return table(head.split(","), lines)
 
 
@@ -213,14 +229,20 @@ def _stream_table(rounds: Sequence[Round]) -> str:
             ]
             counts = [f"{sum(run.streams for run in runs):,}", str(sum(run.broken for run in runs))]
             lines.append([f"{name}, {shape}", *counts, *(f"{cell:.2f}" for cell in cells)])
-    head = "row,streams,broken,late p50 ms,late p99 ms,late max ms,of it the mock's p99 ms,first byte p50 ms,first byte p99 ms"
+    head = (
+        "row,streams,broken,late p50 ms,late p99 ms,late max ms,the mock's part p99 ms,"
+        "first byte p50 ms,first byte p99 ms"
+    )
     return table(head.split(","), lines)
 
 
-def _stage_table(stages: Mapping[str, float]) -> str:
-    total = sum(stages.values())
-    lines = [[stage, f"{cost:.1f}", f"{100 * cost / total:.1f}"] for stage, cost in stages.items()]
-    return table(["stage", "CPU µs/req", "%"], [*lines, ["total", f"{total:.1f}", "100"]])
+def _stage_table(stages: Mapping[str, Mapping[str, float]]) -> str:
+    """One column per server, the stages in the order of what they cost the last one."""
+    *_, last = stages.values()
+    names = sorted({stage for costs in stages.values() for stage in costs}, key=lambda stage: -last.get(stage, 0.0))
+    lines = [[name, *(f"{costs[name]:.1f}" if name in costs else "" for costs in stages.values())] for name in names]
+    total = ["total", *(f"{sum(costs.values()):.1f}" for costs in stages.values())]
+    return table(["stage, CPU µs per request", *stages], [*lines, total])
 
 
 def page(findings: Findings) -> str:
@@ -232,7 +254,7 @@ def page(findings: Findings) -> str:
     if any(part.turns for part in findings.rounds):
         parts += [
             "## Rows",
-            "Medians over the rounds; ratios are taken within a round first.",
+            _ROW_NOTE,
             _row_table(findings.rounds),
         ]
     if any(part.streams for part in findings.rounds):
@@ -247,14 +269,19 @@ def page(findings: Findings) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+_ROW_NOTE = (
+    "Medians over the rounds; ratios are taken within a round first. *% of core* is how much of its core the server "
+    "got at 32 connections: a saturated server that got much less than 100 was disturbed by other work on the machine."
+)
 _STREAM_NOTE = (
     "256 connections, each asking for the next stream when one ends; 50 chunks 20 ms apart. *steady*: the first ones "
     "begin spread over one second; *burst*: all at the same instant. Lateness is arrival at the client behind the "
     "mock's schedule, over every chunk."
 )
 _STAGE_NOTE = (
-    "Sampled inside the gateway under the load of 32 connections; the sum is the process's whole CPU time, the "
-    "sampler's own (about 1%) included. Work in C counts for the Python code that called it, or that runs next."
+    "Sampled inside the servers under the load of 32 connections; the sum is the process's whole CPU time, the "
+    "sampler's own included. Work in C counts for the Python code that called it, or that runs next. *bare* is what "
+    "the same HTTP server and client cost with nothing between them."
 )
 
 
@@ -262,5 +289,6 @@ def _memory_line(memory: Memory) -> str:
     return (
         f"{memory.idle_mib * _MIB_PER_MB:.1f} MB after its first answer, "
         f"{memory.first_mib * _MIB_PER_MB:.1f} MB after {memory.first_requests:,} requests, "
-        f"{memory.second_mib * _MIB_PER_MB:.1f} MB after {memory.second_requests:,}."
+        f"{memory.second_mib * _MIB_PER_MB:.1f} MB after {memory.second_requests:,}, "
+        f"when the database held {memory.logged:,} records."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,10 @@ MODEL: str = json.loads(ASK)["model"]
 
 LOAD_CORE, SERVER_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2]
 """The first core carries the load generator and the mock upstream, the second the server under measurement."""
+
+
+HOME = "home"
+"""Where, in its folder, a gateway keeps its key and its database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Server:
     headers: Mapping[str, str]
     child: Child
     start_s: float
+    folder: Path
 
     @property
     def base_url(self) -> str:
@@ -82,7 +88,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(row: Row, folder: Path, upstream: str, core: int = SERVER_CORE, ask: bytes = ASK) -> Iterator[Server]:
+def serving(row: Row, folder: Path, upstream: str, core: int = SERVER_CORE) -> Iterator[Server]:
     """Start a row afresh and hand it out once it has answered."""
     port = free_port()
     place = folder / f"{row.name}-{port}"
@@ -93,9 +99,9 @@ def serving(row: Row, folder: Path, upstream: str, core: int = SERVER_CORE, ask:
         with running(
             launch.command, core=core, environment=launch.environment, folder=place, log_name=row.name
         ) as child:
-            wait_for_answer(child, port, CHAT, ask, launch.headers, row.patience_s)
+            wait_for_answer(child, port, CHAT, ASK, headers=launch.headers, patience_s=row.patience_s)
             start_s = time.monotonic() - started
-            yield Server(row.name, port, launch.headers(), child, start_s)
+            yield Server(row.name, port, launch.headers(), child, start_s, place)
     except FileNotFoundError as fault:
         raise BenchError(f"{row.name} cannot be started: {fault}") from fault
 
@@ -134,7 +140,11 @@ def _prepare_mock(site: Site) -> Launch:
 def _prepare_nginx_proxy(site: Site) -> Launch:
     return _nginx(
         site,
-        f"""upstream mock {{ server {site.upstream.removeprefix("http://")}; keepalive 256; keepalive_requests 1000000; }}
+        f"""upstream mock {{
+    server {site.upstream.removeprefix("http://")};
+    keepalive 256;
+    keepalive_requests 1000000;
+  }}
   server {{
     listen 127.0.0.1:{site.port} backlog=4096;
     location / {{ proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection ""; }}
@@ -155,16 +165,20 @@ def _prepare_paced_mock(site: Site) -> Launch:
 
 _CONFIGURATION = Template("""\
 upstreams:
-  mock: {kind: openai, base_url: $upstream/v1, api_key_env: BENCH_UPSTREAM_KEY, provider: openai, dialects: [openai-chat]}
+  mock:
+    kind: openai
+    base_url: $upstream/v1
+    api_key_env: BENCH_UPSTREAM_KEY
+    provider: openai
 models:
   $model: {upstream: mock}
 """)
 
 
-def _prepare_gateway(prefix: tuple[str, ...], site: Site) -> Launch:
+def _prepare_gateway(site: Site) -> Launch:
     configuration = site.folder / "ponder.yaml"
     configuration.write_text(_CONFIGURATION.substitute(upstream=site.upstream, model=MODEL))
-    home = site.folder / "home"
+    home = site.folder / HOME
     environment = plain_environment(
         PONDER_HOST="127.0.0.1",
         PONDER_PORT=str(site.port),
@@ -172,7 +186,8 @@ def _prepare_gateway(prefix: tuple[str, ...], site: Site) -> Launch:
         PONDER_CONFIG=str(configuration),
         BENCH_UPSTREAM_KEY="sk-benchmark",
     )
-    return Launch((*prefix, "serve"), environment, partial(_gateway_headers, home / "default.key"))
+    command = (sys.executable, "-m", "gateway.cli", "serve")
+    return Launch(command, environment, partial(_gateway_headers, home / "default.key"))
 
 
 def _gateway_headers(key_file: Path) -> Mapping[str, str]:
@@ -218,9 +233,19 @@ def bare() -> Row:
     return Row("bare", _stack(*_REFERENCE_STACK), partial(_prepare_reference, "bare"))
 
 
-def gateway(*, sampled_into: Path | None = None) -> Row:
-    """Ponder as `ponder serve` starts it; optionally under the sampler of CPU time."""
-    prefix: tuple[str, ...] = (sys.executable, "-m", "gateway.cli")
-    if sampled_into is not None:
-        prefix = (sys.executable, "-m", "tests.bench.sampled", str(sampled_into))
-    return Row("gateway", f"python {sys.version.split()[0]}", partial(_prepare_gateway, prefix))
+def gateway() -> Row:
+    """Ponder as `ponder serve` starts it, in a fresh home."""
+    return Row(
+        "gateway", f"python {platform.python_version()}, {_stack(*_REFERENCE_STACK, 'sqlalchemy')}", _prepare_gateway
+    )
+
+
+def sampled(row: Row, into: Path) -> Row:
+    """The same Python server under the sampler of CPU time, which writes to ``into``."""
+    return replace(row, prepare=partial(_prepare_sampled, row, into))
+
+
+def _prepare_sampled(row: Row, into: Path, site: Site) -> Launch:
+    launch = row.prepare(site)
+    python, option, *module = launch.command
+    return replace(launch, command=(python, option, "tests.bench.sampled", str(into), *module))

@@ -19,33 +19,33 @@ EVENT_LOOP = "event loop"
 OTHER_THREADS = "other threads"
 
 _STAGES = (
+    ("/asyncio/runners.py", EVENT_LOOP),
     ("/uvicorn/", "HTTP server"),
     ("/starlette/", "routing"),
     ("/fastapi/", "routing"),
-    ("/gateway/app.py", "routing"),
     ("/gateway/http/", "read and render"),
-    ("/gateway/dialects/", "dialect: read, splice, tap usage"),
+    ("/tests/bench/apps.py", "read and render"),
+    ("/gateway/dialects/", "parse, splice, read usage"),
     ("/gateway/flow/admit.py", "key check"),
-    ("/gateway/adapters/keys", "key check"),
-    ("/gateway/store/keys", "key check"),
+    ("/gateway/adapters/key_file.py", "key check"),
+    ("/gateway/domain/key.py", "key check"),
     ("/gateway/flow/route.py", "plan"),
     ("/gateway/policy/", "plan"),
+    ("/gateway/domain/plan.py", "plan"),
     ("/aiohttp/", "upstream call"),
     ("/yarl/", "upstream call"),
     ("/multidict/", "upstream call"),
     ("/gateway/adapters/", "upstream call"),
+    ("/gateway/flow/attempts.py", "upstream call"),
     ("/gateway/domain/pricing.py", "price"),
     ("/gateway/domain/money.py", "price"),
-    ("/decimal.py", "price"),
+    ("/gateway/flow/exchange.py", "record"),
+    ("/gateway/http/identity.py", "record"),
+    ("/gateway/store/", "database writer"),
     ("/sqlalchemy/", "database writer"),
     ("/aiosqlite/", "database writer"),
-    ("/gateway/store/", "database writer"),
-    ("/gateway/adapters/journal", "record"),
-    ("/gateway/flow/exchange.py", "record"),
-    ("/gateway/domain/record.py", "record"),
-    ("/prometheus_client/", "metrics and log line"),
     ("/gateway/telemetry.py", "metrics and log line"),
-    ("/logging/", "metrics and log line"),
+    ("/prometheus_client/", "metrics and log line"),
     ("/gateway/flow/", "order of steps"),
 )
 _INTERVAL_S = 0.001
@@ -106,6 +106,5 @@ class Sampler:
 
 
 def microseconds_per_request(seconds: Mapping[str, float], requests: int) -> dict[str, float]:
-    """The cost of one request by stage, the dearest first."""
-    costs = {stage: spent * 1e6 / requests for stage, spent in seconds.items()}
-    return dict(sorted(costs.items(), key=lambda item: -item[1]))
+    """The cost of one request by stage."""
+    return {stage: spent * 1e6 / requests for stage, spent in seconds.items()}

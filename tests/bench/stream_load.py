@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import httptools
 import uvloop
@@ -122,8 +123,8 @@ class _Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are not subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         self._ask()
 
     def _ask(self) -> None:
@@ -218,8 +219,14 @@ def press_streams(server: Server, *, connections: int, seconds: int, at_once: bo
     if finished.returncode != 0:
         raise BenchError(f"the stream client failed against {server.name}: {finished.stderr[-2000:]}")
     result = json.loads(finished.stdout)
-    parts = {name: Distribution(**result.pop(name)) for name in ("lateness", "mock_lag", "first_byte")}
-    return Streams(**result, **parts)
+    return Streams(
+        streams=result["streams"],
+        broken=result["broken"],
+        chunks=result["chunks"],
+        lateness=Distribution(**result["lateness"]),
+        mock_lag=Distribution(**result["mock_lag"]),
+        first_byte=Distribution(**result["first_byte"]),
+    )
 
 
 def main() -> None:

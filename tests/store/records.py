@@ -90,7 +90,9 @@ FULL = request(
         propensities={"step-up": 0.97, "think": 0.03},
     ),
     calls=(
-        call(result=Result.FAILED, status=None, usage=None, cost=None, error="upstream_failed: reset", first_byte_s=None),
+        call(
+            result=Result.FAILED, status=None, usage=None, cost=None, error="upstream_failed: reset", first_byte_s=None
+        ),
         call(
             attempt=2,
             upstream="anthropic",

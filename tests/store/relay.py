@@ -10,6 +10,7 @@ class Relay:
     """Passes bytes between a Unix socket in ``folder`` and the server's, until it is cut."""
 
     def __init__(self, folder: Path, server_socket: Path) -> None:
+        self.folder = folder
         self._path = folder / server_socket.name
         self._server_socket = server_socket
         self._server: asyncio.Server | None = None
@@ -21,8 +22,8 @@ class Relay:
 
     async def cut(self) -> None:
         """Break every connection and refuse new ones."""
-        assert self._server is not None
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         self._path.unlink(missing_ok=True)
         for writer in tuple(self._writers):
             writer.transport.abort()

@@ -47,7 +47,7 @@ CATALOGUE: Mapping[str, Facts] = {
     "claude-sonnet-4-6": Facts(
         "Claude Sonnet 4.6",
         "sonnet",
-        64_000,
+        128_000,
         frozenset({"enabled", "adaptive", "disabled"}),
         ("low", "medium", "high", "max"),
         takes_sampling=True,

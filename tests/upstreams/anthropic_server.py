@@ -20,7 +20,7 @@ from tests.upstreams.anthropic_rules import (
     check_settings,
 )
 from tests.upstreams.anthropic_turns import check_turns
-from tests.upstreams.listening import ProviderServer, send_events
+from tests.upstreams.listening import ProviderServer
 
 KEY = "sk-ant-loopback"
 _EVERY_EFFORT = ("low", "medium", "high", "xhigh", "max")
@@ -58,7 +58,7 @@ class AnthropicServer(ProviderServer):
 
     def _refuse(self, fault: RefusedError) -> web.Response:
         request_id = self.new_id("req_")
-        return web.json_response(
+        return self.send_json(
             fault.body(request_id), status=fault.status, headers={"request-id": request_id, "x-should-retry": "false"}
         )
 
@@ -99,24 +99,24 @@ class AnthropicServer(ProviderServer):
         message_id = self.new_id("msg_")
         if body.get("stream"):
             events = list(wire.events(reply, message_id, body["model"], blocks))
-            return await send_events(request, self._headers(), events)
-        return web.json_response(wire.message(reply, message_id, body["model"], blocks), headers=self._headers())
+            return await self.send_events(request, self._headers(), events)
+        return self.send_json(wire.message(reply, message_id, body["model"], blocks), self._headers())
 
     async def _count_tokens(self, request: web.Request, body: Any) -> web.StreamResponse:
         check_fields(body, COUNT_FIELDS)
         check_turns(body, check_model(body))
-        return web.json_response({"input_tokens": len(body["messages"]) * 14}, headers=self._headers())
+        return self.send_json({"input_tokens": len(body["messages"]) * 14}, self._headers())
 
     async def _models(self, request: web.Request, _: Any) -> web.StreamResponse:
         data = [_listed(name, facts) for name, facts in CATALOGUE.items()]
         page = {"data": data, "has_more": False, "first_id": data[0]["id"], "last_id": data[-1]["id"]}
-        return web.json_response(page, headers=self._headers())
+        return self.send_json(page, self._headers())
 
     async def _model(self, request: web.Request, _: Any) -> web.StreamResponse:
         name = request.match_info["model"]
         if name not in CATALOGUE:
             raise RefusedError(f"model: {name}", status=404, kind="not_found_error")
-        return web.json_response(_listed(name, CATALOGUE[name]), headers=self._headers())
+        return self.send_json(_listed(name, CATALOGUE[name]), self._headers())
 
 
 def _support(is_supported: bool) -> dict[str, bool]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tests.upstreams.replies import Counts, Finish, Reply, pieces
+from tests.upstreams.replies import Counts, Finish, Reply, pieces, spelled
 from tests.upstreams.signing import seal, sign
 
 _STOP: Mapping[Finish, str] = {
@@ -135,5 +135,4 @@ def _deltas(block: dict[str, Any], arguments: Iterator[str]) -> Iterator[dict[st
 
 
 def _event(kind: str, **members: Any) -> bytes:
-    text = json.dumps({"type": kind, **members}, ensure_ascii=False, separators=(",", ":"))
-    return f"event: {kind}\ndata: {text}\n\n".encode()
+    return b"event: " + kind.encode() + b"\ndata: " + spelled({"type": kind, **members}) + b"\n\n"

@@ -1,6 +1,7 @@
 """A provider that misbehaves on purpose, over raw sockets; each fault has a name and an address.
 
-``http://127.0.0.1:PORT/FAULT`` is the address of an upstream with that fault, in every dialect. What the server saw of each fault is counted: calls, and calls that the caller left.
+``http://127.0.0.1:PORT/FAULT`` is the address of an upstream with that fault, in every dialect.
+What the server saw of each fault is counted: calls, and calls that the caller left.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +19,7 @@ import yaml
 
 START_S = 40.0
 STOP_S = 15.0
-RECORD_S = 10.0
+APPEARS_S = 10.0
 PAUSE_S = 0.05
 REPOSITORY = Path(__file__).parents[2]
 
@@ -117,15 +118,31 @@ class GatewayProcess:
 
     def record(self, request_id: str) -> dict[str, Any]:
         """The record of a request, once the background writer has stored it."""
-        end = time.monotonic() + RECORD_S
-        while True:
+
+        def find() -> Any:
             answer = self.get(f"/v1/requests/{request_id}")
-            if answer.status_code == httpx.codes.OK:
-                record: dict[str, Any] = answer.json()
-                return record
-            if time.monotonic() > end:
-                raise AssertionError(f"no record of {request_id} within {RECORD_S} s: {answer.text}")
-            time.sleep(PAUSE_S)
+            return answer.json() if answer.status_code == httpx.codes.OK else None
+
+        return _await(find, f"a record of {request_id}")
+
+    def log_line(self, request_id: str) -> dict[str, Any]:
+        """The log line of a request, once it has been written."""
+
+        def find() -> Any:
+            lines = [line for line in self.log.splitlines() if request_id in line]
+            return json.loads(lines[0]) if lines else None
+
+        return _await(find, f"a log line of {request_id}")
+
+
+def _await(find: Callable[[], Any], what: str) -> Any:
+    """What ``find`` returns, as soon as that is something."""
+    end = time.monotonic() + APPEARS_S
+    while (found := find()) is None:
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not appear within {APPEARS_S} s")
+        time.sleep(PAUSE_S)
+    return found
 
 
 def _free_port() -> int:

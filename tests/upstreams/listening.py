@@ -7,14 +7,14 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from tests.upstreams.replies import GREETING, Reply
+from tests.upstreams.replies import GREETING, Reply, spelled
 
 _Result = TypeVar("_Result")
 START_AND_STOP_S = 20.0
@@ -71,6 +71,8 @@ class ProviderServer(ABC):
 
     def __init__(self) -> None:
         self.requests: list[Recorded] = []
+        self.sent: list[bytes] = []
+        """The body of every answer, as it went out."""
         self._scripts: defaultdict[str, deque[Reply]] = defaultdict(deque)
         self._serial = 0
         self._lock = threading.Lock()
@@ -147,14 +149,23 @@ class ProviderServer(ABC):
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def send_json(self, value: Any, headers: Mapping[str, str], *, status: int = 200) -> web.Response:
+        """Answer with JSON."""
+        body = spelled(value)
+        self.sent.append(body)
+        return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
-async def send_events(request: web.Request, headers: dict[str, str], events: list[bytes]) -> web.StreamResponse:
-    """Answer with server-sent events, each in a write of its own."""
-    response = web.StreamResponse(
-        headers={"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", **headers}
-    )
-    await response.prepare(request)
-    for event in events:
-        await response.write(event)
-    await response.write_eof()
-    return response
+    async def send_events(
+        self, request: web.Request, headers: Mapping[str, str], events: Iterable[bytes]
+    ) -> web.StreamResponse:
+        """Answer with server-sent events, each in a write of its own."""
+        kept = list(events)
+        self.sent.append(b"".join(kept))
+        response = web.StreamResponse(
+            headers={"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", **headers}
+        )
+        await response.prepare(request)
+        for event in kept:
+            await response.write(event)
+        await response.write_eof()
+        return response

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.upstreams.replies import Counts, Finish, Reply, pieces
+from tests.upstreams.replies import Counts, Finish, Reply, pieces, spelled
 
 _FINISH: Mapping[Finish, str] = {
     "end": "stop",
@@ -144,4 +143,4 @@ def _event(shape: ChatShape, choices: list[dict[str, Any]], used: dict[str, Any]
     if shape.include_usage:
         chunk["usage"] = used
     chunk["obfuscation"] = "aN3x"
-    return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + spelled(chunk) + b"\n\n"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tests.upstreams.replies import Counts, Reply, pieces
+from tests.upstreams.replies import Counts, Reply, pieces, spelled
 from tests.upstreams.signing import seal
 
 CREATED_AT = 1763790000
@@ -124,8 +123,7 @@ class ResponseEvents:
     def _event(self, kind: str, **members: Any) -> bytes:
         data = {"type": kind, "sequence_number": self._number, **members}
         self._number += 1
-        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-        return f"event: {kind}\ndata: {text}\n\n".encode()
+        return b"event: " + kind.encode() + b"\ndata: " + spelled(data) + b"\n\n"
 
     def _reasoning(self, index: int, item: dict[str, Any]) -> Iterator[bytes]:
         empty = {**item, "summary": []}

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from tests.upstreams import openai_chat_wire as chat_wire
 from tests.upstreams import openai_responses_wire as responses_wire
-from tests.upstreams.listening import ProviderServer, send_events
+from tests.upstreams.listening import ProviderServer
 from tests.upstreams.openai_responses_rules import RESPONSES_FIELDS, check_response
 from tests.upstreams.openai_responses_rules import check_model as check_responses_model
 from tests.upstreams.openai_rules import (
@@ -83,7 +83,7 @@ class OpenAIServer(ProviderServer):
         return guarded
 
     def _refuse(self, fault: RefusedError) -> web.Response:
-        return web.json_response(fault.body, status=fault.status, headers=self._headers())
+        return self.send_json(fault.body, self._headers(), status=fault.status)
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -139,8 +139,8 @@ class OpenAIServer(ProviderServer):
             include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
         )
         if body.get("stream"):
-            return await send_events(request, self._headers(), list(chat_wire.chunks(reply, shape)))
-        return web.json_response(chat_wire.completion(reply, shape), headers=self._headers())
+            return await self.send_events(request, self._headers(), chat_wire.chunks(reply, shape))
+        return self.send_json(chat_wire.completion(reply, shape), self._headers())
 
     async def _responses(self, request: web.Request, body: Any) -> web.StreamResponse:
         check_fields(body, RESPONSES_FIELDS)
@@ -154,8 +154,8 @@ class OpenAIServer(ProviderServer):
             self._stored[response_id] = final
         if body.get("stream"):
             events = list(responses_wire.ResponseEvents(final).all())
-            return await send_events(request, self._headers(), events)
-        return web.json_response(final, headers=self._headers())
+            return await self.send_events(request, self._headers(), events)
+        return self.send_json(final, self._headers())
 
     def _open_calls(self) -> dict[str, list[str]]:
         return {
@@ -167,7 +167,7 @@ class OpenAIServer(ProviderServer):
         response_id = request.match_info["response"]
         if response_id not in self._stored:
             raise RefusedError(f"Response with id '{response_id}' not found.", status=404)
-        return web.json_response(self._stored[response_id], headers=self._headers())
+        return self.send_json(self._stored[response_id], self._headers())
 
     async def _embeddings(self, request: web.Request, body: Any) -> web.StreamResponse:
         check_fields(body, EMBEDDING_FIELDS)
@@ -181,10 +181,10 @@ class OpenAIServer(ProviderServer):
             data.append({"object": "embedding", "index": index, "embedding": embedding})
         used = {"prompt_tokens": 5 * len(inputs), "total_tokens": 5 * len(inputs)}
         answer = {"object": "list", "data": data, "model": body["model"], "usage": used}
-        return web.json_response(answer, headers=self._headers())
+        return self.send_json(answer, self._headers())
 
     async def _models(self, request: web.Request, _: Any) -> web.StreamResponse:
-        return web.json_response(
+        return self.send_json(
             {"object": "list", "data": [self._listed(name) for name in self._names()]}, headers=self._headers()
         )
 
@@ -192,7 +192,7 @@ class OpenAIServer(ProviderServer):
         name = request.match_info["model"]
         if name not in self._names():
             raise RefusedError(f"The model '{name}' does not exist", "model", "model_not_found", 404)
-        return web.json_response(self._listed(name), headers=self._headers())
+        return self.send_json(self._listed(name), self._headers())
 
     def _names(self) -> tuple[str, ...]:
         return (COMPATIBLE_MODEL,) if self.is_compatible else tuple(CATALOGUE)

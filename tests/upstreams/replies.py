@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Finish: TypeAlias = Literal["end", "tools", "length", "stop_sequence", "refusal", "content_filter"]
 
@@ -78,3 +79,11 @@ def pieces(text: str, size: int = 6) -> Iterator[str]:
     """The text in small pieces, as a provider streams it."""
     for start in range(0, len(text), size):
         yield text[start : start + size]
+
+
+def spelled(value: Any) -> bytes:
+    """Compact JSON in UTF-8; where a lone surrogate forbids that, in escapes."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()

@@ -23,7 +23,8 @@ def read_usage(raw: Mapping[str, Any]) -> Usage:
     by_ttl = _object(raw.get("cache_creation"))
     written_5m = _count(by_ttl.get("ephemeral_5m_input_tokens"))
     written_1h = _count(by_ttl.get("ephemeral_1h_input_tokens"))
-    tier = raw.get("service_tier")
+    # Fast mode is priced like a service tier of its own, and said in a field of its own.
+    tier = "fast" if raw.get("speed") == "fast" else raw.get("service_tier")
     return Usage(
         input_tokens=_count(raw.get("input_tokens")),
         cached_tokens=_count(raw.get("cache_read_input_tokens")),

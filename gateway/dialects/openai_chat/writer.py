@@ -2,7 +2,8 @@
 
 Thinking is written as it comes in ``reasoning_content``; when a part's signature arrives, one
 delta of ``thinking_blocks`` holds the whole signed block, for clients that send it back. An
-unsigned part gets such a block only where another thinking part follows it at once, to part them.
+unsigned part gets such a block when it ends, if others have one; the first of all has to wait
+until another thinking part follows it at once.
 Every block has an ``index``: the openai package refuses to accumulate a list whose entries have none.
 """
 
@@ -94,8 +95,7 @@ class Writer:
                 part.is_signed = True
                 return self._block(Thinking("".join(part.thought), signature))
             case PartEnded(index):
-                self._end_part(self._parts[index])
-                return b""
+                return self._end_part(self._parts[index])
             case Stopped():
                 self._has_stopped = True
                 finish = self._chunk({}, **render_stop(event, has_refusal=self._has_refusal))
@@ -134,9 +134,14 @@ class Writer:
             part.thought.append(text)
         return self._chunk({_FIELDS[part.kind]: text})
 
-    def _end_part(self, part: _Written) -> None:
-        if part.kind is PartKind.THINKING and not part.is_signed:
-            self._unsigned = Thinking("".join(part.thought))
+    def _end_part(self, part: _Written) -> bytes:
+        if part.kind is not PartKind.THINKING or part.is_signed:
+            return b""
+        block = Thinking("".join(part.thought))
+        if self._block_count:
+            return self._block(block)
+        self._unsigned = block
+        return b""
 
     def _block(self, block: ThinkingPart) -> bytes:
         place = self._block_count

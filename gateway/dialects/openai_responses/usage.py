@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from gateway.domain.usage import Usage
 
+_LARGEST_COST_USD = 10**9
+"""A reported cost beyond this is nonsense."""
+
 
 def _count(source: object, key: str) -> int:
     value = source.get(key) if isinstance(source, Mapping) else None
+    if isinstance(value, float) and value.is_integer():
+        return max(0, int(value))
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _cost(raw: Mapping[str, Any]) -> str | None:
     """OpenRouter adds ``cost``, in US dollars."""
     cost = raw.get("cost")
-    return str(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None
+    if not isinstance(cost, int | float) or isinstance(cost, bool) or not 0 <= cost < _LARGEST_COST_USD:
+        return None
+    return f"{Decimal(str(cost)):f}"
 
 
 def read_usage(raw: Mapping[str, Any]) -> Usage:
@@ -27,10 +35,11 @@ def read_usage(raw: Mapping[str, Any]) -> Usage:
     """
     input_details = raw.get("input_tokens_details")
     output_details = raw.get("output_tokens_details")
-    cached = _count(input_details, "cached_tokens")
-    written = _count(input_details, "cache_write_tokens")
+    every_input = _count(raw, "input_tokens")
+    cached = min(every_input, _count(input_details, "cached_tokens"))
+    written = min(every_input - cached, _count(input_details, "cache_write_tokens"))
     return Usage(
-        input_tokens=max(0, _count(raw, "input_tokens") - cached - written),
+        input_tokens=every_input - cached - written,
         cached_tokens=cached,
         cache_write_5m_tokens=written,
         output_tokens=_count(raw, "output_tokens"),

@@ -12,9 +12,8 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from gateway.store import tables
+from gateway.store.schema import MIGRATION_LOCK
 
-MIGRATION_LOCK = 7_665_776_982
-"""The advisory lock that every migrator takes; a number that means nothing else to anyone."""
 OTHERS_TIMEOUT_S = 330
 LOCK_TIMEOUT_S = 5
 """A migration that waits for a lock makes every later query wait behind it; so it gives up."""

@@ -48,6 +48,7 @@ MESSAGE = {
 
 
 def answer(*parts: Part, stop: StopReason = StopReason.END) -> Answer:
+    """An answer of these parts."""
     return Answer("msg_1", "m", parts, stop, Usage())
 
 

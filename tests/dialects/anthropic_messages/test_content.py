@@ -106,7 +106,10 @@ def test_user_blocks(block: dict[str, Any], part: Part) -> None:
         ({"type": "thinking", "thinking": "t", "signature": "c2ln"}, Thinking("t", "c2ln")),
         ({"type": "thinking", "thinking": "t", "signature": ""}, Thinking("t", None)),
         ({"type": "redacted_thinking", "data": "ZGF0YQ=="}, RedactedThinking("ZGF0YQ==")),
-        ({"type": "tool_use", "id": "t", "name": "f", "input": {"b": 1, "a": [2]}}, ToolCall("t", "f", '{"b":1,"a":[2]}')),
+        (
+            {"type": "tool_use", "id": "t", "name": "f", "input": {"b": 1, "a": [2]}},
+            ToolCall("t", "f", '{"b":1,"a":[2]}'),
+        ),
         ({"type": "tool_use", "id": "t", "name": "f", "input": {}}, ToolCall("t", "f", "{}")),
     ],
 )

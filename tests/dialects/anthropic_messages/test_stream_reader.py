@@ -43,20 +43,24 @@ from tests.dialects.strategies import json_values
 
 
 def sse(body: Any, name: str = "") -> SseEvent:
+    """The event that carries ``body``."""
     return SseEvent(name, json.dumps(body).encode())
 
 
 def started() -> AnthropicStreamReader:
+    """A reader that has seen message_start."""
     reader = AnthropicStreamReader()
     reader.feed(sse({"type": "message_start", "message": {"id": "msg_1", "model": "m", "usage": {"input_tokens": 3}}}))
     return reader
 
 
 def begin(index: int, block: dict[str, Any]) -> SseEvent:
+    """A content_block_start."""
     return sse({"type": "content_block_start", "index": index, "content_block": block})
 
 
 def delta(index: int, change: dict[str, Any]) -> SseEvent:
+    """A content_block_delta."""
     return sse({"type": "content_block_delta", "index": index, "delta": change})
 
 

@@ -151,7 +151,9 @@ def test_the_end_waits_for_usage() -> None:
 
 def test_an_end_without_usage_is_still_whole() -> None:
     """Where no usage follows the stop, the terminal event brings the message_delta with it."""
-    raw = write_stream([START, PartStarted(0, PartKind.TEXT), Delta(0, "a"), Stopped(StopReason.MAX_TOKENS), Finished()])
+    raw = write_stream(
+        [START, PartStarted(0, PartKind.TEXT), Delta(0, "a"), Stopped(StopReason.MAX_TOKENS), Finished()]
+    )
     assert [body["type"] for body in payloads(raw)][-3:] == ["content_block_stop", "message_delta", "message_stop"]
     assert payloads(raw)[-2]["delta"]["stop_reason"] == "max_tokens"
 
@@ -198,7 +200,7 @@ def test_every_event_has_the_sdks_type(data: st.DataObject) -> None:
 def test_overlapping_parts_lose_nothing(data: st.DataObject) -> None:
     """However the events of several parts are shuffled together, the blocks written hold them whole."""
     calls = data.draw(st.lists(st.text("abc{}", max_size=6), min_size=1, max_size=4))
-    queues = [
+    queues: list[list[StreamEvent]] = [
         [
             PartStarted(index, PartKind.TOOL_CALL, call_id=f"call_{index}", name="f"),
             *(Delta(index, letter) for letter in text),

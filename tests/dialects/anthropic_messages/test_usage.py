@@ -76,3 +76,9 @@ def test_round_trip(usage: Usage) -> None:
         assert getattr(back, name) == getattr(usage, name)
     for name in ("output_tokens", "thinking_tokens", "web_searches"):
         assert getattr(back, name) == getattr(usage, name)
+
+
+def test_fast_mode_is_a_tier_of_its_own() -> None:
+    """Fast mode has its own price, so it is read as the tier that the price list calls ``fast``."""
+    assert read_usage({"output_tokens": 1, "speed": "fast", "service_tier": "standard"}).service_tier == "fast"
+    assert read_usage({"output_tokens": 1, "speed": "standard", "service_tier": "standard"}).service_tier == "standard"

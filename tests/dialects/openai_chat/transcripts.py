@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from gateway.dialects.json_bytes import dumps
 from gateway.dialects.openai_chat import CODEC
-from gateway.dialects.sse import EventSplitter, parse
+from gateway.dialects.sse import EventSplitter, SseEvent, parse
 from gateway.domain.events import StreamEvent
 
 _FOLDER = Path(__file__).parent / "transcripts"
@@ -25,3 +27,13 @@ def read_stream(raw: bytes) -> list[StreamEvent]:
         if event is not None:
             events += reader.feed(event)
     return events
+
+
+def feed(*deltas: dict[str, Any], finish: str | None = None, done: bool = True, **last: Any) -> list[StreamEvent]:
+    """The events of a stream of these deltas."""
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": finish, **last})
+    chunks = [dumps({"id": "a", "model": "m", "created": 7, "choices": [choice]}) for choice in choices]
+    reader = CODEC.reader()
+    data = [*chunks, b"[DONE]"] if done else chunks
+    return [neutral for one in data for neutral in reader.feed(SseEvent("", one))]

@@ -33,7 +33,10 @@ _TEXT_FILE = base64.b64encode("Grüße".encode()).decode()
             {"type": "input_image", "detail": "high", "image_url": "data:image/png;base64,iVBOR"},
             Image("image/png", "iVBOR", detail="high"),
         ),
-        ({"type": "input_image", "detail": "auto", "image_url": "https://x.example/a"}, Image(url="https://x.example/a")),
+        (
+            {"type": "input_image", "detail": "auto", "image_url": "https://x.example/a"},
+            Image(url="https://x.example/a"),
+        ),
         ({"type": "input_image", "detail": "low", "file_id": "file_1"}, Image(file_id="file_1", detail="low")),
         (
             {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"},
@@ -66,9 +69,9 @@ def test_bare_base64_is_told_by_its_file_name() -> None:
 def test_text_that_is_not_text_stays_data() -> None:
     """A text file that is not UTF-8 is kept as the bytes it is."""
     data = base64.b64encode(b"\xff\xfe").decode()
-    assert _read({"type": "input_file", "filename": "a.txt", "file_data": f"data:text/plain;base64,{data}"}) == Document(
-        "text/plain", data, name="a.txt"
-    )
+    assert _read(
+        {"type": "input_file", "filename": "a.txt", "file_data": f"data:text/plain;base64,{data}"}
+    ) == Document("text/plain", data, name="a.txt")
 
 
 def test_cache_breakpoints_are_read_as_cache_marks() -> None:

@@ -112,7 +112,7 @@ def test_not_storing_is_met_and_not_kept() -> None:
 )
 def test_state_at_the_server_is_refused(member: dict[str, Any]) -> None:
     """What only OpenAI's servers know is refused, naming the member and the way out."""
-    with pytest.raises(InvalidRequest, match="a model elsewhere cannot read; (send|leave)") as fault:
+    with pytest.raises(InvalidRequest, match=r"a model elsewhere cannot read; (send|leave)") as fault:
         CODEC.read_request(_request(**member))
     assert fault.value.param == next(iter(member))
 

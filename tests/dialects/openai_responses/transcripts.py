@@ -42,7 +42,7 @@ def response(output: Sequence[dict[str, Any]] = (), **members: Any) -> dict[str,
     }
 
 
-USAGE = {
+USAGE: dict[str, Any] = {
     "input_tokens": 37,
     "input_tokens_details": {"cached_tokens": 16, "cache_write_tokens": 4},
     "output_tokens": 11,
@@ -61,7 +61,7 @@ def completed(*output: dict[str, Any], **members: Any) -> dict[str, Any]:
     return response(output, **{"status": "completed", "usage": USAGE, "service_tier": "default", **members})
 
 
-MESSAGE = {
+MESSAGE: dict[str, Any] = {
     "id": "msg_67c9fdcf37fc8190ba82116e33fb28c507b8b0ad4e5eb654",
     "type": "message",
     "status": "completed",
@@ -87,7 +87,7 @@ TEXT: list[dict[str, Any]] = [
     {"type": "response.completed", "response": completed(MESSAGE)},
 ]
 
-CALLS = [
+CALLS: list[dict[str, Any]] = [
     {
         "id": f"fc_67ca09c6bedc8190a7abfec07b1a{number}",
         "type": "function_call",
@@ -134,7 +134,7 @@ PARALLEL_TOOLS: list[dict[str, Any]] = [
     {"type": "response.completed", "response": completed(*CALLS)},
 ]
 
-REASONING = {
+REASONING: dict[str, Any] = {
     "id": "rs_68af0cf3a8d08190",
     "type": "reasoning",
     "encrypted_content": "gAAAAABor_zz==",

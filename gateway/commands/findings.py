@@ -1,0 +1,114 @@
+"""What ``ponder doctor`` finds, and the checks that need nothing but this machine."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.errors import ConfigurationError, PonderError
+from gateway.settings import Places, Settings, broker_url, database_url, load
+from gateway.store.base import locate
+from gateway.store.schema import HEAD, revision
+from gateway.tasks import broker_folder, check_broker
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked. ``remedy`` says what to do, unless all is well."""
+
+    level: Level
+    check: str
+    found: str
+    remedy: str = ""
+
+
+def check_config(where: Places) -> tuple[Settings | None, Finding]:
+    """The settings, unless they are wrong."""
+    try:
+        settings = load(where.config)
+    except ConfigurationError as fault:
+        return None, Finding(Level.FAIL, "config", fault.message, f"edit {where.config}")
+    if not where.config.exists():
+        return settings, Finding(Level.OK, "config", f"no {where.config.name}: everything has its default")
+    return settings, Finding(Level.OK, "config", f"{where.config} is valid")
+
+
+def check_home(where: Places) -> Finding:
+    """PONDER_HOME holds keys and records: it should be its owner's alone."""
+    home = where.home
+    if not home.exists():
+        return Finding(Level.OK, "home", f"{home} will be made at the first start")
+    if not home.is_dir() or not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        return Finding(Level.FAIL, "home", f"{home} is not a folder that we can write to", "set PONDER_HOME to one")
+    if home.stat().st_mode & _OTHERS:
+        return Finding(Level.WARN, "home", f"{home} is open to other users", f"chmod 700 {home}")
+    return Finding(Level.OK, "home", f"{home} is ours alone")
+
+
+def check_key_file(where: Places) -> Finding:
+    """The first key must exist, hold something, and be readable by its owner alone."""
+    path = where.default_key_file
+    try:
+        mode, is_empty = path.stat().st_mode, not path.read_text("utf-8").strip()
+    except FileNotFoundError:
+        return Finding(Level.OK, "key", f"{path} will be made at the first start")
+    except OSError as fault:
+        return Finding(Level.FAIL, "key", f"{path} cannot be read: {fault.strerror}", f"make it ours: chown {path}")
+    if mode & _OTHERS:
+        return Finding(Level.FAIL, "key", f"{path} can be read by others", f"chmod 600 {path}")
+    if is_empty:
+        return Finding(Level.FAIL, "key", f"{path} is empty", "remove it; a new key is made at the next start")
+    return Finding(Level.OK, "key", f"{path} is readable by us alone")
+
+
+async def check_database(where: Places, settings: Settings) -> Finding:
+    """The database must be reachable; its schema is brought up to date by the next start."""
+    url = database_url(where, settings)
+    if _is_to_be_made(where, url):
+        return Finding(Level.OK, "database", "SQLite in PONDER_HOME, made at the first start")
+    try:
+        label, stored = locate(url).label, await revision(url)
+    except ConfigurationError as fault:
+        return Finding(Level.FAIL, "database", fault.message, "correct PONDER_DATABASE_URL or database.url")
+    except PonderError as fault:
+        return Finding(Level.FAIL, "database", fault.message, "start the database, or correct its address")
+    if stored is None or stored < HEAD:
+        return Finding(
+            Level.WARN,
+            "database",
+            f"{label} is at revision {stored or 'none'}, this release at {HEAD}",
+            "ponder db upgrade (or leave it to the next start)",
+        )
+    return Finding(Level.OK, "database", f"{label} is at revision {stored}")
+
+
+def _is_to_be_made(where: Places, url: str) -> bool:
+    """Whether this is the embedded database before its first start; connecting would make it."""
+    file = where.home / "ponder.db"
+    return url.endswith(str(file)) and not file.exists()
+
+
+def check_ticks(where: Places, settings: Settings) -> Finding:
+    """The broker, through which beat and worker speak."""
+    if broker_url(where, settings) is None:
+        folder = broker_folder(where)
+        if folder.exists() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            return Finding(Level.FAIL, "broker", f"{folder} cannot be written to", f"make it ours: chown -R {folder}")
+        return Finding(Level.OK, "broker", f"{folder}, a folder")
+    try:
+        check_broker(where, settings)
+    except PonderError as fault:
+        return Finding(Level.FAIL, "broker", fault.message, "start it, or correct PONDER_BROKER_URL or broker.url")
+    return Finding(Level.OK, "broker", "can be reached")

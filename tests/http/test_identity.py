@@ -1,0 +1,22 @@
+"""Request ids."""
+
+from __future__ import annotations
+
+import uuid
+
+from gateway.http.identity import new_request_id
+
+
+def test_an_id_is_a_uuid_of_version_7_for_its_moment() -> None:
+    """The version, the variant and the milliseconds are where RFC 9562 wants them."""
+    identity = uuid.UUID(new_request_id(1_795_318_569.123))
+    assert identity.version == 7
+    assert identity.variant == uuid.RFC_4122
+    assert identity.int >> 80 == 1_795_318_569_123
+
+
+def test_ids_sort_by_time_and_do_not_repeat() -> None:
+    """Later moments sort later as text, and one moment gives different ids."""
+    early, late = new_request_id(1.000), new_request_id(1.001)
+    assert early < late
+    assert len({new_request_id(1.0) for _ in range(1000)}) == 1000
