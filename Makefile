@@ -78,7 +78,7 @@ $(BIN)/python:
 	@echo "· $(VENV): creating the environment"
 	@$(PYTHON) -m venv $(VENV)
 
-install = @echo "· $(VENV): installing $$(grep -c == $<) packages from $<"; $(BIN)/python $(PIP_INSTALL) $(1) -r $< && touch $@
+install = @echo "· $(VENV): installing $< ($$(grep -c == $<) locked)"; $(BIN)/python $(PIP_INSTALL) $(1) -r $< && touch $@
 
 $(BIN)/.base: requirements/base.txt | $(BIN)/python
 	$(call install)
@@ -99,7 +99,7 @@ $(BIN)/.project: pyproject.toml $(BIN)/.build
 	@touch $@
 
 $(VLLM_VENV)/.ready: requirements/vllm.txt deploy/vllm/repair_cpu_build.py
-	@echo "· $(VLLM_VENV): installing $$(grep -c == requirements/vllm.txt) packages, 3 GB; minutes"
+	@echo "· $(VLLM_VENV): installing requirements/vllm.txt ($$(grep -c == $<) locked, 3 GB; minutes)"
 	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
 	@$(VLLM_VENV)/bin/python $(PIP_INSTALL) --no-deps -r requirements/vllm.txt
 	@$(VLLM_VENV)/bin/python deploy/vllm/repair_cpu_build.py

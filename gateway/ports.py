@@ -128,19 +128,26 @@ class Claim:
 
 
 class Purse(Protocol):
-    """Limits and money in one step. One process keeps it in memory, many in one Redis script."""
+    """Limits and money in one step. One process keeps it in memory, many in one Redis script.
+
+    Balances are not lasting: at start, and whenever the store has lost them, ``needs_restore`` says
+    so and somebody calls ``restore`` with the sums of database and journal.
+    """
 
     async def hold(self, claim: Claim) -> Hold:
         """Check every limit of every account and take all or nothing.
 
-        Raises RateLimited (with ``retry_after_s``) or BudgetExhausted, naming the limit; and
-        Unavailable when the store is away and the setting says to fail closed. Holding again for
-        the same request returns the first hold.
+        Raises RateLimited (with ``retry_after_s``), TooLarge when the tokens exceed a whole minute's,
+        or BudgetExhausted, naming the limit; and Unavailable when the store is away and the setting
+        says to fail closed. Holding again for the same living request returns the first hold.
         """
         ...
 
     async def extend(self, hold: Hold, by: Usd, *, now: float) -> Hold:
-        """More money for a retry or a fallback; raises BudgetExhausted and leaves the hold as it was."""
+        """More money for a retry or a fallback; ``hold`` is the latest one returned for its request.
+
+        Raises BudgetExhausted and leaves the hold as it was, or Unavailable when it has ended.
+        """
         ...
 
     async def renew(self, holds: Sequence[Hold], *, now: float, lease_s: float) -> None:
@@ -152,13 +159,24 @@ class Purse(Protocol):
         ...
 
     async def release(self, hold: Hold, *, now: float) -> bool:
-        """Nothing was spent."""
+        """Nothing was spent: money and tokens are given back, the request still counts as made."""
         ...
 
     async def spent(self, account: str, period: Period, *, now: float) -> tuple[Usd, Usd]:
         """Spent and held in the period that holds ``now``."""
         ...
 
-    async def restore(self, account: str, spent: Mapping[Period, Usd], *, now: float) -> None:
-        """Set what an account has spent in its current periods: at start, from database and journal."""
+    async def needs_restore(self) -> bool:
+        """Whether balances are missing: at first start, or after the store lost them."""
+        ...
+
+    async def restore(self, spent: Mapping[str, Mapping[Period, Usd]], *, now: float) -> bool:
+        """Set what every account has spent in its current periods, as it was at ``now``.
+
+        False, and nothing is changed, when somebody else has restored the balances before.
+        """
+        ...
+
+    async def correct(self, account: str, spent: Mapping[Period, Usd], *, now: float) -> None:
+        """Set what one account has spent: when it is given a budget, and when books were reconciled."""
         ...

@@ -48,6 +48,7 @@ class _Provider:
     name: str
 
 
+# OpenRouter is not here: the price list has no model of it, so none could be offered with a price.
 # Base addresses are not read from OPENAI_BASE_URL or ANTHROPIC_BASE_URL: on a machine where those
 # point clients at this very gateway, it would call itself.
 HOSTED: Mapping[str, _Provider] = {
@@ -58,8 +59,8 @@ HOSTED: Mapping[str, _Provider] = {
     "DEEPSEEK_API_KEY": _Provider("litellm", "deepseek"),
     "XAI_API_KEY": _Provider("litellm", "xai"),
     "GROQ_API_KEY": _Provider("litellm", "groq"),
-    "OPENROUTER_API_KEY": _Provider("litellm", "openrouter"),
     "COHERE_API_KEY": _Provider("litellm", "cohere"),
+    "TOGETHER_API_KEY": _Provider("litellm", "together_ai"),
     "TOGETHERAI_API_KEY": _Provider("litellm", "together_ai"),
 }
 
@@ -116,7 +117,7 @@ def catalog(
             models=models,
             upstreams={name: upstream for (name, _), upstream in made.items()},
             terms={
-                name: Terms(upstream.first_byte_s, upstream.idle_s, upstream.retries)
+                name: Terms(upstream.first_byte_s, upstream.idle_s, upstream.retries, _is_openai(upstream))
                 for name, upstream in whole.upstreams.items()
             },
             snapshots=Snapshots(
@@ -128,6 +129,13 @@ def catalog(
             stores_text=settings.retention.store_text,
         ),
         made,
+    )
+
+
+def _is_openai(upstream: UpstreamSettings) -> bool:
+    """Whether this is OpenAI's own server, or Azure's of the same strictness."""
+    return upstream.kind == "openai" and (
+        upstream.provider in {"openai", "azure"} or upstream.base_url in {None, _OPENAI_URL}
     )
 
 
@@ -149,7 +157,12 @@ def _upstream(name: str, settings: UpstreamSettings, environment: Mapping[str, s
         )
     if settings.kind == "litellm":
         return LiteLLMUpstream(
-            name=name, provider=settings.provider or name, api_key=api_key, base_url=settings.base_url
+            name=name,
+            provider=settings.provider or name,
+            api_key=api_key,
+            base_url=settings.base_url,
+            headers=settings.headers,
+            connections=settings.connections,
         )
     if settings.kind == "embedded" and settings.base_url is None:
         raise ConfigurationError(f"upstreams.{name}: an embedded upstream needs base_url, or start with 'ponder up'")

@@ -20,6 +20,8 @@ from tests.upstreams.replies import (
     Reply,
 )
 
+pytest_plugins = ("tests.upstreams.fixtures",)
+
 WEATHER = {
     '{"city": "Paris", "unit": "celsius"}': {"city": "Paris", "unit": "celsius"},
     '{"city": "Oslo", "unit": "celsius"}': {"city": "Oslo", "unit": "celsius"},

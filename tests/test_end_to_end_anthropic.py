@@ -17,6 +17,8 @@ from tests.upstreams.heard import MESSAGES_TOOL, anthropic_client
 from tests.upstreams.openai_server import OpenAIServer
 from tests.upstreams.replies import GREETING, ONE_TOOL, PARALLEL_TOOLS, THOUGHTFUL_TOOL, Counts, Reply
 
+pytest_plugins = ("tests.upstreams.fixtures",)
+
 ASK: list[Any] = [{"role": "user", "content": "A question"}]
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n not really").decode("ascii")
 BUDGET: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": 2048}, "max_tokens": 4096}
@@ -78,7 +80,7 @@ def test_key_in_x_api_key(gateway: GatewayProcess, anthropic_server: AnthropicSe
 
 def _continue(client: anthropic.Anthropic, content: Any, settings: dict[str, Any]) -> anthropic.types.Message:
     calls = [block for block in content if block["type"] == "tool_use"]
-    results = [{"type": "tool_result", "tool_use_id": call["id"], "content": "18 °C"} for call in calls]
+    results: Any = [{"type": "tool_result", "tool_use_id": call["id"], "content": "18 °C"} for call in calls]
     return client.messages.create(
         messages=[*ASK, {"role": "assistant", "content": content}, {"role": "user", "content": results}], **settings
     )
@@ -159,12 +161,12 @@ def test_parallel_calls_and_results_cross_dialects(
 def test_a_rich_request_reaches_a_chat_server_whole(client: anthropic.Anthropic, openai_server: OpenAIServer) -> None:
     """System text, an image, a forced tool, stop sequences and the token limit are said in OpenAI's words."""
     openai_server.script("gpt-4.1-mini", ONE_TOOL)
-    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
+    image: Any = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
     client.messages.create(
         model="gpt-4.1-mini",
         max_tokens=123,
         system=[{"type": "text", "text": "Be brief."}],
-        messages=[{"role": "user", "content": [{"type": "text", "text": "What is this?"}, image]}],  # type: ignore[list-item]
+        messages=[{"role": "user", "content": [{"type": "text", "text": "What is this?"}, image]}],
         tools=[MESSAGES_TOOL],
         tool_choice={"type": "tool", "name": "get_weather", "disable_parallel_tool_use": True},
         stop_sequences=["END"],

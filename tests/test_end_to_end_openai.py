@@ -17,6 +17,8 @@ from tests.upstreams.openai_server import OpenAIServer
 from tests.upstreams.replies import GREETING, THOUGHTFUL_TOOL
 from tests.upstreams.signing import sign
 
+pytest_plugins = ("tests.upstreams.fixtures",)
+
 ASK: list[Any] = [{"role": "user", "content": "A question that no log may show"}]
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -89,8 +91,8 @@ def test_thinking_survives_a_tool_loop_in_chat(
     """A chat client that returns ``thinking_blocks`` untouched keeps Anthropic's signatures valid."""
     anthropic_server.script("claude-sonnet-4-6", replace(THOUGHTFUL_TOOL, is_redacted=is_redacted))
     settings: dict[str, Any] = {"model": "claude-sonnet-4-6", "tools": [CHAT_TOOL], "reasoning_effort": "medium"}
-    answer = client.chat.completions.create(messages=ASK, stream=stream, **settings)
-    message = _message_of_stream(answer) if stream else answer.choices[0].message.to_dict()
+    answer: Any = client.chat.completions.create(messages=ASK, stream=stream, **settings)
+    message: Any = _message_of_stream(answer) if stream else answer.choices[0].message.to_dict()
     blocks = message["thinking_blocks"]
     assert [block["type"] for block in blocks] == ["redacted_thinking"] * is_redacted + ["thinking"]
     assert (blocks[-1]["thinking"], blocks[-1]["signature"]) == (
@@ -98,7 +100,7 @@ def test_thinking_survives_a_tool_loop_in_chat(
         sign(THOUGHTFUL_TOOL.thinking),
     )
     call_id = message["tool_calls"][0]["id"]
-    result = {"role": "tool", "tool_call_id": call_id, "content": "18 °C"}
+    result: Any = {"role": "tool", "tool_call_id": call_id, "content": "18 °C"}
     second = client.chat.completions.create(messages=[*ASK, message, result], **settings)
     assert second.choices[0].message.content == GREETING.text
     sent = anthropic_server.last.json
@@ -144,10 +146,10 @@ def test_thinking_survives_a_tool_loop_in_responses(
     settings: dict[str, Any] = {"model": model, "tools": [RESPONSES_TOOL], "reasoning": {"effort": "medium"}}
     answer: Any = client.responses.create(input="Weather?", stream=stream, store=False, **settings)
     first = list(answer)[-1].response if stream else answer
-    items = [item.to_dict() for item in first.output]
+    items: Any = [item.to_dict() for item in first.output]
     assert [item["type"] for item in items] == ["reasoning", "function_call"]
-    result = {"type": "function_call_output", "call_id": items[1]["call_id"], "output": "18 °C"}
-    question = {"role": "user", "content": "Weather?"}
+    result: Any = {"type": "function_call_output", "call_id": items[1]["call_id"], "output": "18 °C"}
+    question: Any = {"role": "user", "content": "Weather?"}
     second = client.responses.create(input=[question, *items, result], store=False, **settings)
     assert second.output_text == GREETING.text
 

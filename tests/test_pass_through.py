@@ -13,6 +13,8 @@ from tests.upstreams.gateway_process import GatewayProcess
 from tests.upstreams.openai_server import OpenAIServer
 from tests.upstreams.replies import CUT_SHORT, GREETING, PARALLEL_TOOLS, THOUGHTFUL, Reply
 
+pytest_plugins = ("tests.upstreams.fixtures",)
+
 ODD = (
     b'{ "messages" : [ {"role":"user",\t"content":"caf\\u00e9 \\ud83d caf\xc3\xa9 \\/ \xf0\x9f\x91\x8b"} ],\r\n'
     b'  "vendor_seed": 123456789012345678901234567890, "x": 1.10, "e": 1E400, "zero": -0.0,'
@@ -65,7 +67,8 @@ def test_streams_ask_for_usage_and_change_nothing_else(
     gateway: GatewayProcess, compatible_server: OpenAIServer, options: bytes, sent: bytes
 ) -> None:
     """``include_usage`` is set where the client did not, and the rest of the request stays as it was."""
-    head = b'{"model": "qwen3-8b", "big": 99999999999999999999, "messages": [{"role":"user","content":"x"}], "stream": true'
+    turns = b'[{"role":"user","content":"x"}]'
+    head = b'{"model": "qwen3-8b", "big": 99999999999999999999, "stream": true, "messages": ' + turns
     assert gateway.post("/v1/chat/completions", content=head + options + b"}").status_code == 200
     assert compatible_server.last.body == head + sent + b"}"
 

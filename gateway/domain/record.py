@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.domain.chat import Dialect
-from gateway.domain.money import Usd
+from gateway.domain.money import ZERO, Usd
 from gateway.domain.plan import Plan
 from gateway.domain.usage import Usage
 
@@ -28,6 +28,8 @@ class Result(StrEnum):
     """The client went away first."""
     CANCELLED = "cancelled"
     """We stopped it: a losing draw, or a shutdown."""
+    INTERRUPTED = "interrupted"
+    """The gateway's process ended before the request was settled; what it spent is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +99,48 @@ class RequestRecord:
     error: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     text: StoredText | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A request about to call its first upstream: all that will be known of it should the process end now.
+
+    The plan's cost ceiling is what its hold covers; ``accounts`` are those that the hold stands on.
+    """
+
+    id: str
+    """The request's, as in :class:`RequestRecord`."""
+    started_at: float
+    """Unix seconds."""
+    key_id: str
+    dialect: Dialect
+    endpoint: str
+    model_asked: str
+    stream: bool
+    plan: Plan | None
+    accounts: tuple[str, ...] = ()
+
+
+_INTERRUPTED_STATUS = 500
+
+
+def interrupted(opening: Opening) -> RequestRecord:
+    """The record of a request that was opened and never settled: its cost, its calls and its end are unknown."""
+    return RequestRecord(
+        id=opening.id,
+        started_at=opening.started_at,
+        key_id=opening.key_id,
+        dialect=opening.dialect,
+        endpoint=opening.endpoint,
+        model_asked=opening.model_asked,
+        stream=opening.stream,
+        result=Result.INTERRUPTED,
+        status=_INTERRUPTED_STATUS,
+        cost=ZERO,
+        is_cost_complete=False,
+        total_s=0.0,
+        first_byte_s=None,
+        plan=opening.plan,
+        calls=(),
+        error="interrupted: the gateway's process ended before the request was settled",
+    )

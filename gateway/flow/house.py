@@ -15,11 +15,16 @@ from gateway.telemetry import AccessLog, Meter
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How an upstream is called: waits in seconds, retries before the first byte."""
+    """How an upstream is called: waits in seconds, retries before the first byte.
+
+    ``is_openai``: OpenAI's own server, which refuses the extension fields that compatible servers
+    take or pass over.
+    """
 
     first_byte_s: float
     idle_s: float
     retries: int
+    is_openai: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.dialects.codec import Codec
 from gateway.dialects.json_bytes import dumps, splice
+from gateway.dialects.openai_chat import only_documented
 from gateway.domain.ask import Ask, Operation
 from gateway.domain.chat import Conversation, Dialect
 from gateway.domain.model import Model
@@ -118,7 +119,7 @@ def _pass_through(exchange: Exchange, model: Model, upstream: Upstream) -> Route
 
 
 def _translate(exchange: Exchange, model: Model, upstream: Upstream) -> Route:
-    ask, house = exchange.ask, exchange.house
+    ask, house, catalog = exchange.ask, exchange.house, exchange.catalog
     if ask.endpoint.operation is Operation.COUNT_TOKENS:
         exchange.degraded.append("input_tokens estimated")
         return Route(upstream, ask.endpoint.dialect, "", b"", {}, codec=None, estimates_tokens=True)
@@ -130,8 +131,10 @@ def _translate(exchange: Exchange, model: Model, upstream: Upstream) -> Route:
     codec = house.codecs[target]
     rendered = codec.render_request(
         replace(conversation, model=model.upstream_name, include_usage=True),
-        max_output_tokens=model.max_output_tokens or exchange.catalog.snapshots.default_output_tokens,
+        max_output_tokens=model.max_output_tokens or catalog.snapshots.default_output_tokens,
     )
+    if target is Dialect.OPENAI_CHAT and catalog.terms[model.upstream].is_openai:
+        rendered = only_documented(rendered)
     exchange.degraded.extend(rendered.dropped)
     return Route(
         upstream=upstream,

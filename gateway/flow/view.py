@@ -9,6 +9,7 @@ from gateway.dialects.sse import parse
 from gateway.dialects.tap import Tap, Verdict
 from gateway.domain.events import Delta, Failed, Finished, Started, Stopped, Used
 from gateway.domain.usage import Usage
+from gateway.errors import UpstreamFailed
 
 
 class View(Protocol):
@@ -67,6 +68,8 @@ class PassThrough:
         return self._tap.deltas
 
     def take(self, event: bytes) -> tuple[Verdict, bytes, bytes]:
+        if not event.isascii():
+            _check_utf8(event)
         verdict = self._tap.see(event)
         return (verdict, b"", event) if verdict is Verdict.TERMINAL else (verdict, event, b"")
 
@@ -75,6 +78,14 @@ class PassThrough:
 
     def failure(self, message: str, kind: str) -> bytes:
         return self._codec.writer(include_usage=False).write(Failed(message, kind))
+
+
+def _check_utf8(event: bytes) -> None:
+    """Refuse bytes that no client could decode; a JSON parser would, and most events meet none on their way."""
+    try:
+        event.decode()
+    except UnicodeDecodeError as fault:
+        raise UpstreamFailed("the upstream sent a stream event that is not UTF-8") from fault
 
 
 class Translated:

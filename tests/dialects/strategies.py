@@ -199,8 +199,8 @@ def assistant_parts(draw: st.DrawFn, *, interleaved: bool = False) -> tuple[Part
     """An assistant's parts: thinking, then text or a refusal, then tool calls; or in any order."""
     thinking: list[Part] = draw(st.lists(st.one_of(thinkings, redacted_thinkings), max_size=2))
     spoken: list[Part] = draw(st.one_of(st.lists(plain_texts, max_size=2), st.lists(refusals, max_size=1)))
-    calls: list[Part] = draw(st.lists(tool_calls, max_size=3, unique_by=lambda call: call.id))
-    parts = thinking + spoken + calls or [draw(plain_texts)]
+    calls: list[ToolCall] = draw(st.lists(tool_calls, max_size=3, unique_by=lambda call: call.id))
+    parts: list[Part] = [*thinking, *spoken, *calls] or [draw(plain_texts)]
     return tuple(draw(st.permutations(parts))) if interleaved else tuple(parts)
 
 
@@ -214,7 +214,7 @@ def exchanges(draw: st.DrawFn, *, interleaved: bool = False) -> tuple[Turn, ...]
         return asked, answered
     results: list[Part] = [draw(tool_results(st.just(call.id))) for call in calls]
     follow_up = draw(st.lists(st.one_of(plain_texts, images), max_size=1))
-    return asked, answered, Turn(Role.USER, tuple(results + follow_up))
+    return asked, answered, Turn(Role.USER, (*results, *follow_up))
 
 
 _small_floats = st.floats(0, 2, allow_nan=False)

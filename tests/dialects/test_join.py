@@ -51,7 +51,7 @@ def test_the_last_usage_counts() -> None:
 
 def test_usage_known_at_the_start_counts_when_no_other_comes() -> None:
     """The start's usage is kept until the stream tells more."""
-    events = [Started("a", "m", usage=Usage(input_tokens=3)), Stopped(StopReason.END), Finished()]
+    events: list[StreamEvent] = [Started("a", "m", usage=Usage(input_tokens=3)), Stopped(StopReason.END), Finished()]
     assert join(events).usage == Usage(input_tokens=3)
 
 
@@ -62,7 +62,7 @@ def test_usage_that_never_came_is_not_taken_as_reported() -> None:
 
 def test_parts_may_interleave() -> None:
     """Deltas find their part by index, not by order."""
-    events = [
+    events: list[StreamEvent] = [
         Started("a", "m"),
         PartStarted(0, PartKind.TEXT),
         PartStarted(1, PartKind.TEXT),

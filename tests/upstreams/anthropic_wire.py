@@ -80,7 +80,7 @@ def message(reply: Reply, message_id: str, model: str, blocks: list[dict[str, An
 
 def events(reply: Reply, message_id: str, model: str, blocks: list[dict[str, Any]]) -> Iterator[bytes]:
     """Every event of a streamed message, pings included."""
-    begun = {
+    begun: dict[str, Any] = {
         "model": model,
         "id": message_id,
         "type": "message",
@@ -101,8 +101,13 @@ def events(reply: Reply, message_id: str, model: str, blocks: list[dict[str, Any
             yield _event("content_block_delta", index=index, delta=delta)
         yield _event("content_block_stop", index=index)
     used = usage(reply.counts)
-    shown = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    shown += ("output_tokens", "output_tokens_details")
+    shown = (
+        "input_tokens",
+        "cache_creation_input_tokens",
+        "cache_read_input_tokens",
+        "output_tokens",
+        "output_tokens_details",
+    )
     yield _event("message_delta", delta=_stop(reply), usage={name: used[name] for name in shown})
     yield _event("message_stop")
 

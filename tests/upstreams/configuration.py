@@ -15,8 +15,9 @@ SECRETS = {
 }
 BODY_LIMIT = 1024 * 1024
 PRICE = {"input_per_mtok": 1, "cached_input_per_mtok": 0.5, "output_per_mtok": 2}
-FAULT_PATIENCE_S = 0.8
-FAULTS_THAT_PASS = ("rate-limited-once", "failing-once")
+IMPATIENT = ("hang-before-headers", "hang-after-headers", "stall")
+"""Faults that only a timeout ends; their upstreams are given a short one."""
+RETRIED = ("rate-limited-once", "failing-once")
 REFUSED = "refused"
 """The fault that needs no server: nothing listens."""
 
@@ -62,11 +63,8 @@ def faulty(server: FaultyServer) -> dict[str, Any]:
     refused = f"http://127.0.0.1:{closed_port()}"
     for fault in (*FAULTS, REFUSED):
         address = refused if fault == REFUSED else server.address(fault)
-        terms = {
-            "first_byte_s": FAULT_PATIENCE_S,
-            "idle_s": FAULT_PATIENCE_S,
-            "retries": 1 if fault in FAULTS_THAT_PASS else 0,
-        }
+        patience_s = 0.3 if fault in IMPATIENT else 15
+        terms = {"first_byte_s": patience_s, "idle_s": patience_s, "retries": 1 if fault in RETRIED else 0}
         upstreams[f"chat-{fault}"] = {"kind": "openai", "base_url": f"{address}/v1", **terms}
         upstreams[f"messages-{fault}"] = {"kind": "anthropic", "base_url": address, **terms}
         for kind in ("chat", "messages"):

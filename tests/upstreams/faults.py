@@ -15,6 +15,8 @@ FAULTS: Final[dict[str, _Fault]] = {}
 METADATA_ADDRESS = "http://169.254.169.254/latest/meta-data/"
 RETRY_AFTER_S = 7
 PIECE = 64 * 1024
+SETTLE_S = 0.05
+"""Long enough for what was sent to be read: a reset discards the rest, and parsers must fail apart from it."""
 OVERLONG_BYTES = 20 * 1024 * 1024
 HUGE_BYTES = 512 * 1024 * 1024
 
@@ -22,6 +24,13 @@ HUGE_BYTES = 512 * 1024 * 1024
 def _fault(act: _Fault) -> _Fault:
     FAULTS[act.__name__.replace("_", "-")] = act
     return act
+
+
+async def _begin_well(exchange: Exchange) -> None:
+    """The valid beginning of a stream, and time for it to be read."""
+    await exchange.begin_stream()
+    await exchange.send_chunks(exchange.events()[:EVENTS_BEFORE_A_FAULT])
+    await asyncio.sleep(SETTLE_S)
 
 
 @_fault
@@ -147,8 +156,7 @@ async def malformed_json(exchange: Exchange) -> None:
     if not exchange.is_stream:
         await exchange.send_whole("200 OK", b'{"id": "x", "choices": [{"index": 0, ')
         return
-    await exchange.begin_stream()
-    await exchange.send_chunks(exchange.events()[:EVENTS_BEFORE_A_FAULT])
+    await _begin_well(exchange)
     await exchange.send_chunks([b'data: {"id": "x", "choices": [{"ind\n\n'])
     await exchange.end_chunks()
 
@@ -163,8 +171,7 @@ async def wrong_content_type(exchange: Exchange) -> None:
 @_fault
 async def error_event(exchange: Exchange) -> None:
     """A stream that begins well, then reports the provider's own error inside."""
-    await exchange.begin_stream()
-    await exchange.send_chunks(exchange.events()[:EVENTS_BEFORE_A_FAULT])
+    await _begin_well(exchange)
     await exchange.send_chunks([_stream_error(exchange)])
     await exchange.end_chunks()
 
@@ -189,8 +196,7 @@ def _stream_error(exchange: Exchange) -> bytes:
 @_fault
 async def cut(exchange: Exchange) -> None:
     """A stream that ends in good order, but without its terminal event."""
-    await exchange.begin_stream()
-    await exchange.send_chunks(exchange.events()[:EVENTS_BEFORE_A_FAULT])
+    await _begin_well(exchange)
     await exchange.end_chunks()
 
 
@@ -198,8 +204,7 @@ async def cut(exchange: Exchange) -> None:
 async def cut_inside_event(exchange: Exchange) -> None:
     """A stream that ends in good order in the middle of an event."""
     events = exchange.events()
-    await exchange.begin_stream()
-    await exchange.send_chunks(events[:EVENTS_BEFORE_A_FAULT])
+    await _begin_well(exchange)
     await exchange.send_chunks([events[EVENTS_BEFORE_A_FAULT][:20]])
     await exchange.end_chunks()
 
@@ -207,17 +212,14 @@ async def cut_inside_event(exchange: Exchange) -> None:
 @_fault
 async def reset_mid_stream(exchange: Exchange) -> None:
     """A stream whose connection is reset after some events."""
-    await exchange.begin_stream()
-    await exchange.send_chunks(exchange.events()[:EVENTS_BEFORE_A_FAULT])
-    await asyncio.sleep(0.05)  # a reset discards what the kernel has not handed over yet
+    await _begin_well(exchange)
     exchange.reset()
 
 
 @_fault
 async def stall(exchange: Exchange) -> None:
     """A stream that falls silent after some events."""
-    await exchange.begin_stream()
-    await exchange.send_chunks(exchange.events()[:EVENTS_BEFORE_A_FAULT])
+    await _begin_well(exchange)
     await exchange.wait_until_caller_leaves()
 
 
@@ -254,8 +256,7 @@ async def error_body_with_200(exchange: Exchange) -> None:
 async def overlong_line(exchange: Exchange) -> None:
     """A stream with one line of 20 MiB; without streaming, a JSON string that long."""
     if exchange.is_stream:
-        await exchange.begin_stream()
-        await exchange.send_chunks(exchange.events()[:EVENTS_BEFORE_A_FAULT])
+        await _begin_well(exchange)
         await exchange.send_chunks([b"data: "])
         for _ in range(OVERLONG_BYTES // PIECE):
             await exchange.send_chunks([b"x" * PIECE])
@@ -275,17 +276,15 @@ async def huge_body(exchange: Exchange) -> None:
 
 @_fault
 async def bad_utf8(exchange: Exchange) -> None:
-    """Bytes that are not UTF-8 inside JSON."""
+    """Bytes that are not UTF-8 inside an answer that is valid otherwise."""
     if not exchange.is_stream:
         body = json.dumps(exchange.answer(), ensure_ascii=False).encode()
         await exchange.send_whole("200 OK", body.replace("—".encode(), b"\xff\xfe"))
         return
-    await exchange.begin_stream()
     events = exchange.events()
-    await exchange.send_chunks(events[:EVENTS_BEFORE_A_FAULT])
-    await exchange.send_chunks(
-        [b'data: {"type": "\xff\xfe", "choices": [{"index": 0, "delta": {"content": "\xc3\x28"}}]}\n\n']
-    )
+    odd = next(event for event in events if "—".encode() in event)
+    await _begin_well(exchange)
+    await exchange.send_chunks([odd.replace("—".encode(), b"\xff\xfe")])
     await exchange.send_chunks(events[EVENTS_BEFORE_A_FAULT:])
     await exchange.end_chunks()
 
@@ -300,11 +299,11 @@ async def redirect(exchange: Exchange) -> None:
 async def bad_chunking(exchange: Exchange) -> None:
     """A transfer encoding that breaks: a chunk size that is no number."""
     if exchange.is_stream:
-        await exchange.begin_stream()
-        await exchange.send_chunks(exchange.events()[:EVENTS_BEFORE_A_FAULT])
+        await _begin_well(exchange)
     else:
         await exchange.head("200 OK", "transfer-encoding: chunked")
         await exchange.send_chunks([b'{"id": "x", '])
+        await asyncio.sleep(SETTLE_S)
     await exchange.send(b"zz\r\nnot a chunk\r\n")
 
 
@@ -325,3 +324,33 @@ async def gzip_answer(exchange: Exchange) -> None:
         return
     body = gzip.compress(b"".join(exchange.events()))
     await exchange.send_whole("200 OK", body, "content-encoding: gzip", content_type="text/event-stream")
+
+
+@_fault
+async def stale_connection(exchange: Exchange) -> None:
+    """A good answer on a connection that promises to stay, and is closed when the next request comes on it."""
+    body = json.dumps(exchange.answer()).encode()
+    await exchange.head("200 OK", f"content-length: {len(body)}", connection="keep-alive")
+    await exchange.send(body)
+    await exchange.reader.read(1)
+
+
+@_fault
+async def hints_first(exchange: Exchange) -> None:
+    """Informational answers before the good one."""
+    await exchange.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n")
+    await asyncio.sleep(SETTLE_S)
+    await _good(exchange)
+
+
+@_fault
+async def second_answer(exchange: Exchange) -> None:
+    """Two answers to one request: the second would be the next caller's, were the connection used again."""
+    body = json.dumps(exchange.answer()).encode()
+    smuggled = b'{"id": "smuggled", "object": "chat.completion", "choices": []}'
+    await exchange.head("200 OK", f"content-length: {len(body)}", connection="keep-alive")
+    await exchange.send(body)
+    await asyncio.sleep(SETTLE_S)
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(smuggled)
+    await exchange.send(head + smuggled)
+    await exchange.wait_until_caller_leaves()

@@ -72,9 +72,11 @@ class Exchange:
             return json.dumps({**error, "request_id": "req_1"}).encode()
         return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
 
-    async def head(self, status: str, *headers: str, content_type: str = "application/json") -> None:
+    async def head(
+        self, status: str, *headers: str, content_type: str = "application/json", connection: str = "close"
+    ) -> None:
         """Send the status line and headers; the body ends with the connection unless they say otherwise."""
-        lines = (f"HTTP/1.1 {status}", f"content-type: {content_type}", "connection: close", *headers)
+        lines = (f"HTTP/1.1 {status}", f"content-type: {content_type}", f"connection: {connection}", *headers)
         await self.send("\r\n".join(lines).encode() + b"\r\n\r\n")
 
     async def send(self, data: bytes) -> None:

@@ -1,4 +1,8 @@
-"""The servers, and the gateway in front of them, as fixtures: add this module to ``pytest_plugins``."""
+"""The servers, and the gateway in front of them, as fixtures.
+
+A test module that wants them names this one in its ``pytest_plugins``; the others then need not
+wait for the official packages to be imported.
+"""
 
 from __future__ import annotations
 

@@ -123,7 +123,8 @@ class GatewayProcess:
             answer = self.get(f"/v1/requests/{request_id}")
             return answer.json() if answer.status_code == httpx.codes.OK else None
 
-        return _await(find, f"a record of {request_id}")
+        record: dict[str, Any] = _await(find, f"a record of {request_id}")
+        return record
 
     def log_line(self, request_id: str) -> dict[str, Any]:
         """The log line of a request, once it has been written."""
@@ -132,7 +133,8 @@ class GatewayProcess:
             lines = [line for line in self.log.splitlines() if request_id in line]
             return json.loads(lines[0]) if lines else None
 
-        return _await(find, f"a log line of {request_id}")
+        line: dict[str, Any] = _await(find, f"a log line of {request_id}")
+        return line
 
 
 def _await(find: Callable[[], Any], what: str) -> Any:

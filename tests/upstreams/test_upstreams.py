@@ -29,6 +29,8 @@ from tests.upstreams.replies import (
     Reply,
 )
 
+pytest_plugins = ("tests.upstreams.fixtures",)
+
 ASK: list[Any] = [{"role": "user", "content": "Hello"}]
 CHAT_TOOL: Any = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 MESSAGES_TOOL: Any = {"name": "get_weather", "input_schema": {"type": "object"}}
@@ -57,7 +59,7 @@ def test_chat_stream_joins_to_the_whole_answer(
 ) -> None:
     """What the openai package accumulates from a stream equals the answer without streaming."""
     openai_server.script("gpt-4.1-mini", reply, reply)
-    whole = openai_client.chat.completions.create(model="gpt-4.1-mini", messages=ASK, tools=[CHAT_TOOL])
+    whole: Any = openai_client.chat.completions.create(model="gpt-4.1-mini", messages=ASK, tools=[CHAT_TOOL])
     with openai_client.chat.completions.stream(model="gpt-4.1-mini", messages=ASK, tools=[CHAT_TOOL]) as stream:
         for _ in stream:
             pass
@@ -207,7 +209,10 @@ def test_signed_thinking_goes_back_unchanged_or_not_at_all(
     first = anthropic_client.messages.create(messages=ASK, **settings)
     blocks: Any = [block.model_dump(exclude_none=True) for block in first.content]
     assert [block["type"] for block in blocks] == ["redacted_thinking", "thinking", "tool_use"]
-    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": blocks[2]["id"], "content": "18"}]}
+    result: Any = {
+        "role": "user",
+        "content": [{"type": "tool_result", "tool_use_id": blocks[2]["id"], "content": "18"}],
+    }
 
     def go_on(content: Any) -> anthropic.types.Message:
         return anthropic_client.messages.create(
@@ -310,7 +315,7 @@ ONLY_STREAMS = {
     "reset-mid-stream",
     "stall",
 }
-GOOD = {"trickle", "gzip-answer", "bad-utf8"}
+GOOD = {"trickle", "gzip-answer", "bad-utf8", "stale-connection", "hints-first", "second-answer"}
 LIMITS = httpx.Timeout(0.5)
 
 

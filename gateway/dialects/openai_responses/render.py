@@ -142,7 +142,7 @@ def render_summary(thinking: Thinking | RedactedThinking) -> list[dict[str, Any]
 
 def _render_result(result: ToolResult, dropped: dict[str, None]) -> dict[str, Any]:
     if result.is_error:
-        pass
+        dropped["tool_result.is_error"] = None
     if result.cache_control is not None:
         dropped["cache_control"] = None
     rendered = [part for part in (render_part(part, dropped) for part in result.parts) if part is not None]

@@ -53,6 +53,10 @@ from gateway.domain.usage import Usage
         ({"prompt_tokens": 3.0, "completion_tokens": True}, Usage(input_tokens=3)),
         ({"prompt_tokens": -4, "completion_tokens": "9", "prompt_tokens_details": None}, Usage()),
         ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}}, Usage(cached_tokens=5)),
+        (
+            {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 9}},
+            Usage(cached_tokens=4, cache_write_5m_tokens=1),
+        ),
         ({"completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 8}}, Usage(0, 0, 0, 0, 3, 3)),
         ({}, Usage()),
     ],

@@ -31,7 +31,7 @@ def read_stream(raw: bytes) -> list[StreamEvent]:
 
 def feed(*deltas: dict[str, Any], finish: str | None = None, done: bool = True, **last: Any) -> list[StreamEvent]:
     """The events of a stream of these deltas."""
-    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": finish, **last})
     chunks = [dumps({"id": "a", "model": "m", "created": 7, "choices": [choice]}) for choice in choices]
     reader = CODEC.reader()

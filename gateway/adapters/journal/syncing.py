@@ -1,0 +1,77 @@
+"""Putting what was written on the disk: a thread that syncs once for all that was written meanwhile.
+
+A write is safe from a crash of the process as soon as it is made, since the kernel holds it. Against a
+power cut it is safe once it is synced, which takes milliseconds; so requests do not wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+
+
+class Syncer:
+    """Syncs a file some time after it was written to, and closes files that are written no more."""
+
+    def __init__(self, folder: str, *, every_s: float) -> None:
+        self.is_due = False
+        """Something was written since the last sync began. Looked at for each write, hence no method."""
+        self.fault: str | None = None
+        """Why the last sync failed; None once one succeeded."""
+        self._every_s = every_s
+        self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._current: int | None = None
+        self._finished: deque[int] = deque()
+        self._is_folder_changed = False
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ponder-journal-sync", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Sync within the interval; called when :attr:`is_due` is not set."""
+        self.is_due = True
+        self._wake.set()
+
+    def take_over(self, descriptor: int) -> None:
+        """The file written to from now on, in the folder it was made in; the one before is closed once synced."""
+        if self._current is not None:
+            self._finished.append(self._current)
+        self._current = descriptor
+        self._is_folder_changed = True
+        self.wake()
+
+    def close(self) -> None:
+        """Sync all that was written, close the files and end the thread. Blocks for as long as the disk takes."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+        if self._current is not None:
+            self._finished.append(self._current)
+            self._current = None
+        self._sync()
+        os.close(self._folder)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait()
+            self._stop.wait(self._every_s)
+            self._wake.clear()
+            self._sync()
+
+    def _sync(self) -> None:
+        self.is_due = False  # before syncing: what is written during it waits for the next
+        try:
+            while self._finished:
+                os.fdatasync(self._finished[0])
+                os.close(self._finished.popleft())
+            if self._current is not None:
+                os.fdatasync(self._current)
+            if self._is_folder_changed:
+                self._is_folder_changed = False
+                os.fsync(self._folder)
+        except OSError as fault:
+            self.fault = os.strerror(fault.errno or 0)
+        else:
+            self.fault = None
