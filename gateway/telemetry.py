@@ -11,13 +11,15 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, TextIO
 
 import orjson
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 _FLUSH_S = 0.05
@@ -91,84 +93,65 @@ class AccessLog:
 
 
 class Meter:
-    """The gateway's metrics, with label children looked up once per combination."""
+    """The gateway's metrics.
+
+    Counting is a dictionary look-up and an addition: the event loop is the only writer, so
+    prometheus_client's locks would buy nothing and cost more than the rest of a request's
+    bookkeeping. Exposition is prometheus_client's.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "ponder_requests",
-            "Requests served, by how they ended.",
-            ("endpoint", "model", "result"),
-            registry=self.registry,
+        self.in_flight = 0
+        self._requests = self._counter(
+            "ponder_requests", "Requests served, by how they ended.", "endpoint", "model", "result"
         )
-        self._refusals = Counter(
-            "ponder_refusals",
-            "Requests refused before a model was chosen.",
-            ("endpoint", "code"),
-            registry=self.registry,
+        self._refusals = self._counter(
+            "ponder_refusals", "Requests refused before a model was chosen.", "endpoint", "code"
         )
-        self._duration = Histogram(
-            "gen_ai_server_request_duration_seconds",
-            "Time from a request's first byte to its answer's last.",
-            ("gen_ai_operation_name", "gen_ai_request_model"),
-            buckets=_DURATION_BUCKETS,
-            registry=self.registry,
-        )
-        self._first_token = Histogram(
-            "gen_ai_server_time_to_first_token_seconds",
-            "Time to the first answer event of a stream.",
-            ("gen_ai_operation_name", "gen_ai_request_model"),
-            buckets=_DURATION_BUCKETS,
-            registry=self.registry,
-        )
-        self._tokens = Counter(
+        self._tokens = self._counter(
             "gen_ai_client_token_usage_tokens",
             "Tokens used; thinking is part of output.",
-            ("gen_ai_request_model", "gen_ai_token_type"),
-            registry=self.registry,
+            "gen_ai_request_model",
+            "gen_ai_token_type",
         )
-        self._cost = Counter("ponder_cost_usd", "Dollars spent.", ("model",), registry=self.registry)
-        self._calls = Counter(
-            "ponder_upstream_calls",
-            "Calls to upstreams, by how they ended.",
-            ("upstream", "result"),
-            registry=self.registry,
+        self._cost = self._counter("ponder_cost_usd", "Dollars spent.", "model")
+        self._calls = self._counter(
+            "ponder_upstream_calls", "Calls to upstreams, by how they ended.", "upstream", "result"
         )
-        self.in_flight = Gauge("ponder_requests_in_flight", "Requests being served.", registry=self.registry)
-        self._children: dict[tuple[str, ...], Callable[[float], None]] = {}
+        self._duration = self._histogram(
+            "gen_ai_server_request_duration_seconds",
+            "Time from a request's first byte to its answer's last.",
+        )
+        self._first_token = self._histogram(
+            "gen_ai_server_time_to_first_token_seconds",
+            "Time to the first answer event of a stream.",
+        )
+        self.watch("ponder_requests_in_flight", "Requests being served.", lambda: self.in_flight)
 
     def request(
         self, *, endpoint: str, model: str, result: str, total_s: float, first_byte_s: float | None, cost_usd: float
     ) -> None:
         """Count one finished request. ``model`` must be a configured name or ``unknown``."""
-        self._child(self._requests, endpoint, model, result)(1)
-        self._child(self._duration, endpoint, model)(total_s)
+        self._requests.add((endpoint, model, result), 1)
+        self._duration.add((endpoint, model), total_s)
         if first_byte_s is not None:
-            self._child(self._first_token, endpoint, model)(first_byte_s)
+            self._first_token.add((endpoint, model), first_byte_s)
         if cost_usd:
-            self._child(self._cost, model)(cost_usd)
+            self._cost.add((model,), cost_usd)
 
     def tokens(self, model: str, kind: str, count: int) -> None:
         """Count tokens of one kind: input, cached, cache_write, output or thinking."""
         if count:
-            self._child(self._tokens, model, kind)(count)
+            self._tokens.add((model, kind), count)
 
     def call(self, upstream: str, result: str) -> None:
         """Count one upstream call."""
-        self._child(self._calls, upstream, result)(1)
+        self._calls.add((upstream, result), 1)
 
     def refusal(self, endpoint: str, code: str) -> None:
         """Count a request refused before a model was chosen; ``endpoint`` is a known path or ``other``."""
-        self._child(self._refusals, endpoint, code)(1)
-
-    def _child(self, metric: Counter | Histogram, *labels: str) -> Callable[[float], None]:
-        key = (metric._name, *labels)
-        child = self._children.get(key)
-        if child is None:
-            labelled = metric.labels(*labels)
-            child = labelled.observe if isinstance(labelled, Histogram) else labelled.inc
-            self._children[key] = child
-        return child
+        self._refusals.add((endpoint, code), 1)
 
     def watch(self, name: str, help_text: str, read: Callable[[], float], *, is_counter: bool = False) -> None:
         """Expose a number that somebody else keeps, read when metrics are scraped."""
@@ -177,6 +160,52 @@ class Meter:
     def render(self) -> bytes:
         """The exposition text for ``/metrics``."""
         return generate_latest(self.registry)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> _Counter:
+        counter = _Counter(name, help_text, labels)
+        self.registry.register(counter)
+        return counter
+
+    def _histogram(self, name: str, help_text: str) -> _Histogram:
+        histogram = _Histogram(name, help_text, ("gen_ai_operation_name", "gen_ai_request_model"))
+        self.registry.register(histogram)
+        return histogram
+
+
+class _Counter(Collector):
+    def __init__(self, name: str, help_text: str, labels: Sequence[str]) -> None:
+        self._name, self._help, self._labels = name, help_text, labels
+        self._values: dict[tuple[str, ...], float] = {}
+
+    def add(self, labels: tuple[str, ...], amount: float) -> None:
+        self._values[labels] = self._values.get(labels, 0.0) + amount
+
+    def collect(self) -> list[Metric]:
+        family = CounterMetricFamily(self._name, self._help, labels=self._labels)
+        for labels, value in self._values.items():
+            family.add_metric(labels, value)
+        return [family]
+
+
+class _Histogram(Collector):
+    def __init__(self, name: str, help_text: str, labels: Sequence[str]) -> None:
+        self._name, self._help, self._labels = name, help_text, labels
+        self._cells: dict[tuple[str, ...], tuple[list[int], list[float]]] = {}
+
+    def add(self, labels: tuple[str, ...], value: float) -> None:
+        cell = self._cells.get(labels)
+        if cell is None:
+            cell = self._cells[labels] = ([0] * (len(_DURATION_BUCKETS) + 1), [0.0])
+        counts, total = cell
+        counts[bisect_left(_DURATION_BUCKETS, value)] += 1
+        total[0] += value
+
+    def collect(self) -> list[Metric]:
+        family = HistogramMetricFamily(self._name, self._help, labels=self._labels)
+        bounds = [*map(str, _DURATION_BUCKETS), "+Inf"]
+        for labels, (counts, total) in self._cells.items():
+            family.add_metric(labels, list(zip(bounds, accumulate(counts), strict=True)), total[0])
+        return [family]
 
 
 class _Reading(Collector):

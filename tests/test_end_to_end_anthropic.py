@@ -78,7 +78,7 @@ def test_key_in_x_api_key(gateway: GatewayProcess, anthropic_server: AnthropicSe
     assert anthropic_server.last.headers["anthropic-version"] == "2023-06-01"
 
 
-def _continue(client: anthropic.Anthropic, content: Any, settings: dict[str, Any]) -> anthropic.types.Message:
+def _continue(client: anthropic.Anthropic, content: Any, settings: dict[str, Any]) -> Any:
     calls = [block for block in content if block["type"] == "tool_use"]
     results: Any = [{"type": "tool_result", "tool_use_id": call["id"], "content": "18 °C"} for call in calls]
     return client.messages.create(

@@ -14,7 +14,7 @@ FOLDERS = ("gateway", "calibrator", "migrations", "tests", "deploy")
 FILE_LINES = 400
 FUNCTION_LINES = 60
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
-LAZY = {"litellm", "anthropic", "xllamacpp", "alembic"}
+LAZY = {"litellm", "anthropic", "xllamacpp", "alembic", "redis"}
 """Packages so slow or large that they are imported where they are used."""
 OUTERMOST = {
     "gateway/store/writer.py": "the writer's loop outlives whatever one batch of records does to it",

@@ -237,6 +237,10 @@ class MemoryPurse:
         for period, amount in spent.items():
             books.balance(period, now).spent = to_nanos(amount)
 
+    def has(self, request_id: str) -> bool:
+        """Whether a hold of this request is here and has not ended."""
+        return request_id in self._records
+
     def _open_books(self, account: Account, now: float) -> _Books:
         books = self._books.get(account.id)
         if books is None:

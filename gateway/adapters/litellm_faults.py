@@ -54,17 +54,25 @@ MEANINGS: Mapping[str, int] = {
 
 _MODULE = "litellm.exceptions"
 _LEAST_ERROR, _BEYOND_ERRORS = 400, 600
+_UNTRANSLATABLE = frozenset({400, 422})
 
 
-def translated(fault: BaseException, name: str) -> UpstreamError:
-    """The error that stands for a failure inside litellm that no HTTP answer explains."""
+def translated(fault: BaseException, name: str, *, was_sent: bool) -> UpstreamError:
+    """The error that stands for a failure inside litellm that no HTTP status explains.
+
+    Of an answer that did arrive, litellm's own verdict (often 400 or 422) says only that it could
+    not be read, or that it broke off; before anything was sent, it is a verdict on the request.
+    """
     meaning = next((MEANINGS[kind.__name__] for kind in type(fault).__mro__ if kind.__module__ == _MODULE), OWN_STATUS)
     if meaning == TIMED_OUT:
         return UpstreamTimedOut(f"upstream {name} did not answer in time")
     status = getattr(fault, "status_code", None) if meaning == OWN_STATUS else meaning
-    if isinstance(status, int) and _LEAST_ERROR <= status < _BEYOND_ERRORS:
-        return refusal(name, status, b"", None)
-    return UpstreamFailed(f"upstream {name} gave litellm no answer that it could read ({type(fault).__name__})")
+    kind = type(fault).__name__
+    if was_sent or not isinstance(status, int) or not _LEAST_ERROR <= status < _BEYOND_ERRORS:
+        return UpstreamFailed(f"upstream {name} gave litellm no answer that it could read ({kind})")
+    if status in _UNTRANSLATABLE:
+        return refused(name, InvalidRequest(f"litellm cannot put this request into its provider's form ({kind})"))
+    return refusal(name, status, b"", None)
 
 
 def refused(name: str, fault: InvalidRequest) -> UpstreamRefused:

@@ -199,6 +199,8 @@ class LiteLLMUpstream:
             "max_retries": 0,
             "caching": False,
             "no-log": True,
+            # Calls with tools would import the mcp package first, which plain litellm does not bring.
+            "_skip_mcp_handler": True,
         }
 
     def _bare(self, model: str) -> str:
@@ -249,11 +251,16 @@ class _Exchange:
         """The next chunk; None after the last. Raises UpstreamFailed for a stream that was cut."""
         async with self._translating():
             chunk = await anext(stream, None)
-        is_made_up = stream.received_finish_reason is None and stream.intermittent_finish_reason is None
-        if chunk is not None and is_made_up and any(choice.finish_reason for choice in chunk.choices):
-            # litellm closes a stream that just stops with a "stop" of its own.
+        if chunk is not None and self._is_cut(stream) and any(choice.finish_reason for choice in chunk.choices):
             raise UpstreamFailed(f"upstream {self._name} ended its stream before the answer was complete")
         return chunk
+
+    def _is_cut(self, stream: Any) -> bool:
+        """Whether the provider has given no reason to finish: litellm closes such a stream with a "stop" of its own."""
+        reader = self._witness.reader
+        if reader is not None and reader.is_gemini:
+            return not reader.has_finish  # litellm reads a missing reason of Gemini's as "stop"
+        return stream.received_finish_reason is None and stream.intermittent_finish_reason is None
 
     def with_usage(self, body: dict[str, Any]) -> dict[str, Any]:
         """The answer with the usage that the provider reported, or with none."""
@@ -286,7 +293,7 @@ class _Exchange:
             return witness.fault
         if witness.status is not None and witness.reader is None:
             return provider_refusal(self._name, witness.status, witness.error_body, witness.retry_after)
-        return translated(fault, self._name)
+        return translated(fault, self._name, was_sent=witness.status is not None)
 
 
 class _WholeReply:

@@ -1,4 +1,4 @@
-"""The provider's own token counts, read from the bytes of its answer as they pass by.
+"""The provider's own token counts and endings, read from the bytes of its answer as they pass by.
 
 litellm normalises usage and loses part of it: ``reasoning_tokens`` reads 0 where a provider reports
 thinking under another name (https://github.com/BerriAI/litellm/issues/36290), and where a provider
@@ -14,8 +14,8 @@ from gateway.dialects.json_bytes import loads
 from gateway.dialects.sse import EventSplitter, parse
 from gateway.errors import InvalidRequest
 
-_MARK = b"sage"
-"""In ``usage`` and in ``usageMetadata``: events without it are not worth parsing."""
+_MARKS = (b"sage", b"finishReason", b"blockReason")
+"""In ``usage``, ``usageMetadata`` and Gemini's endings: events without one are not worth parsing."""
 
 _PLACES = (
     ("usage",),
@@ -31,7 +31,7 @@ _PLACES = (
 class UsageReader:
     """Reads one answer's bytes, whole or as server-sent events, and keeps the usage it reports."""
 
-    __slots__ = ("_pieces", "_splitter", "can_read", "usage")
+    __slots__ = ("_pieces", "_splitter", "can_read", "has_finish", "is_gemini", "usage")
 
     def __init__(self, content_type: str) -> None:
         kind = content_type.partition(";")[0].strip().lower()
@@ -40,6 +40,9 @@ class UsageReader:
         self.can_read = kind in {"text/event-stream", "application/json"}
         """False for framings such as Bedrock's binary event stream, where litellm's view is all there is."""
         self.usage: dict[str, Any] = {}
+        self.is_gemini = False
+        self.has_finish = False
+        """Gemini said why it stopped."""
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes. Raises UpstreamFailed for an event of absurd size."""
@@ -58,7 +61,7 @@ class UsageReader:
             self._pieces.clear()
 
     def _take(self, event: bytes) -> None:
-        if _MARK in event and (parsed := parse(event)) is not None:
+        if any(mark in event for mark in _MARKS) and (parsed := parse(event)) is not None:
             self._note(parsed.data)
 
     def _note(self, document: bytes) -> None:
@@ -68,6 +71,18 @@ class UsageReader:
             return  # litellm reads the same bytes, and complains of them itself
         # Later reports are cumulative; Anthropic's last one lacks the input's details.
         self.usage |= find_usage(body)
+        if isinstance(body, Mapping) and ("candidates" in body or "promptFeedback" in body):
+            self.is_gemini = True
+            self.has_finish = self.has_finish or _has_finish(body)
+
+
+def _has_finish(body: Mapping[str, Any]) -> bool:
+    feedback = body.get("promptFeedback")
+    candidates = body.get("candidates")
+    return (isinstance(feedback, Mapping) and "blockReason" in feedback) or any(
+        isinstance(candidate, Mapping) and candidate.get("finishReason") is not None
+        for candidate in (candidates if isinstance(candidates, list) else ())
+    )
 
 
 def find_usage(body: object) -> Mapping[str, Any]:

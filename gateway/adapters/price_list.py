@@ -65,6 +65,9 @@ _RELATED = {
 _INCLUSIVE_THRESHOLDS = frozenset({"xai"})
 """Providers whose long-context rates begin at the threshold itself; elsewhere they begin above it."""
 
+_NO_MODELS = ("ft:", "fireworks-ai-", "together-ai-")
+"""Entries such as ``together-ai-4.1b-8b`` price any model of a size; none is the name of a model."""
+
 _DAY_S = 86400
 _ALL_WEEK = frozenset(range(1, 8))
 
@@ -143,12 +146,12 @@ class PriceList:
         """The provider's own names of its priced models of one mode, in alphabetical order.
 
         Without models that retire on or before ``retired_by``, and without the ``ft:`` entries,
-        which are prices of models that only their owners have.
+        which are prices of models that only their owners have, or of models by size.
         """
         prefix = f"{provider}/"
         names = set()
         for name, entry in self._entries.items():
-            if entry.get("mode") != mode or name.startswith("ft:") or not _belongs(entry, provider):
+            if entry.get("mode") != mode or name.startswith(_NO_MODELS) or not _belongs(entry, provider):
                 continue
             retires_on = _date(entry.get("deprecation_date"))
             if retired_by is not None and retires_on is not None and retires_on <= retired_by:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import cast
-from typing import cast
 
 import httptools
 
@@ -35,7 +34,7 @@ class Connection(asyncio.Protocol):
     """One connection. ``on_free`` is told when it can be used again, and when it is lost."""
 
     __slots__ = (
-        "_body", "_buffered", "_exception", "_header_bytes", "_is_complete", "_is_paused", "_loop", "_on_free",
+        "_body", "_buffered", "_exception", "_header_bytes", "_is_complete", "_is_kept", "_is_paused", "_loop", "_on_free",
         "_parser", "_timer", "_transport", "_until", "_waiter", "has_begun", "headers", "is_gone",
         "is_lost", "is_reused", "status",
     )  # fmt: skip
@@ -64,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._buffered = 0
         self._header_bytes = 0
         self._is_complete = False
+        self._is_kept = False
         self._is_paused = False
 
     # What the event loop calls.
@@ -121,6 +121,7 @@ class Connection(asyncio.Protocol):
             self.headers = {}
             return
         self.status = status
+        self._is_kept = self._parser.should_keep_alive()
         self._wake()
 
     def on_body(self, body: bytes) -> None:
@@ -179,7 +180,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         self._exception = None
-        if not self._is_complete or self.is_lost or not self._parser.should_keep_alive():
+        if not self._is_complete or self.is_lost or not self._is_kept:
             self.close()
             return
         self.is_reused = True

@@ -110,8 +110,25 @@ def top_level_spans(raw: bytes) -> dict[str, tuple[int, int]]:
     return spans
 
 
-def splice(raw: bytes, spans: Mapping[str, tuple[int, int]], values: Mapping[str, Any]) -> bytes:
+def check_object(raw: bytes, body: Mapping[str, Any]) -> None:
+    """Refuse duplicate top-level keys and deep nesting in ``raw``, of which ``body`` was read.
+
+    Says what :func:`top_level_spans` would say; ordinary bodies are cleared without walking them. A
+    key can only stand twice if its literal occurs twice, or if an escape hides one of them; and
+    nesting cannot be deeper than the number of opening brackets.
+    """
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH or b"\\u" in raw or b"\\/" in raw:
+        top_level_spans(raw)
+        return
+    for key in body:
+        if raw.count(dumps(key)) > 1:
+            top_level_spans(raw)
+            return
+
+
+def splice(raw: bytes, values: Mapping[str, Any]) -> bytes:
     """The bytes with these top-level values replaced, or added at the end; nothing else moves."""
+    spans = top_level_spans(raw)
     changes: list[tuple[int, int, bytes]] = []
     additions: list[bytes] = []
     for key, value in values.items():
@@ -133,8 +150,9 @@ def splice(raw: bytes, spans: Mapping[str, tuple[int, int]], values: Mapping[str
     return b"".join(pieces)
 
 
-def without(raw: bytes, spans: Mapping[str, tuple[int, int]], key: str) -> bytes:
+def without(raw: bytes, key: str) -> bytes:
     """The bytes with one top-level member removed, its comma with it."""
+    spans = top_level_spans(raw)
     if key not in spans:
         return raw
     names = list(spans)

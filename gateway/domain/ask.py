@@ -49,15 +49,13 @@ class Ask:
     """A client's request, dialect-neutral where it is read, with the client's own bytes kept.
 
     ``raw`` no longer holds the ``ponder`` field. ``headers`` are the client's, lower-case, already
-    cut down to those that a dialect passes on. ``spans`` says where each top-level value stands in
-    ``raw``.
+    cut down to those that a dialect passes on.
     """
 
     request_id: str
     endpoint: Endpoint
     raw: bytes
     body: Mapping[str, Any]
-    spans: Mapping[str, tuple[int, int]]
     model: str
     is_stream: bool
     headers: Mapping[str, str]

@@ -111,7 +111,7 @@ def _pass_through(exchange: Exchange, model: Model, upstream: Upstream) -> Route
         upstream=upstream,
         dialect=ask.endpoint.dialect,
         path=_PATHS[ask.endpoint.dialect, ask.endpoint.operation],
-        body=splice(ask.raw, ask.spans, changes) if changes else ask.raw,
+        body=splice(ask.raw, changes) if changes else ask.raw,
         sent=effort_fields(ask.body),
         codec=None,
         hides_usage=hides_usage,

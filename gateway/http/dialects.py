@@ -51,7 +51,7 @@ class DialectEndpoints:
             started=house.clock.monotonic(),
             on_read=watch.begin_later,
         )
-        house.meter.in_flight.inc()
+        house.meter.in_flight += 1
         try:
             if scope["method"] != "POST":
                 raise MethodNotAllowed(f"{endpoint.path} takes POST")
@@ -72,7 +72,7 @@ class DialectEndpoints:
                 raise
         finally:
             watch.end()
-            house.meter.in_flight.dec()
+            house.meter.in_flight -= 1
 
     def _note_refusal(self, endpoint: Endpoint, request_id: str, error: PonderError) -> None:
         """A request refused at the door has no record: whoever knocks could otherwise fill the database."""

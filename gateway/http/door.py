@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from gateway.dialects.json_bytes import loads, top_level_spans, without
+from gateway.dialects.json_bytes import check_object, loads, without
 from gateway.domain.ask import NO_HINTS, Ask, Endpoint, Hints, Operation
 from gateway.errors import InvalidRequest, TooLarge
 from gateway.http.asgi import Receive, Scope
@@ -85,7 +85,7 @@ class Door:
         body = loads(raw)
         if not isinstance(body, dict):
             raise InvalidRequest("the body must be a JSON object")
-        spans = top_level_spans(raw)
+        check_object(raw, body)
         model = body.get("model")
         if not isinstance(model, str) or not model:
             raise InvalidRequest(
@@ -97,8 +97,7 @@ class Door:
         hints = NO_HINTS
         if "ponder" in body or any(name.startswith("x-ponder-") for name in headers):
             hints = read_hints(body.pop("ponder", None), headers)
-            raw = without(raw, spans, "ponder")
-            spans = top_level_spans(raw)
+            raw = without(raw, "ponder")
         self.is_read = True
         self._on_read()
         return Ask(
@@ -106,7 +105,6 @@ class Door:
             endpoint=self._endpoint,
             raw=raw,
             body=body,
-            spans=spans,
             model=model,
             is_stream=bool(is_stream) and self._endpoint.operation is Operation.CHAT,
             headers=headers,

@@ -7,8 +7,22 @@ import os
 
 def new_request_id(now: float) -> str:
     """A UUIDv7 for the time ``now`` (unix seconds), 74 bits of it random."""
-    value = (round(now * 1000) & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF000 << 64) | 0x7000 << 64
-    value = value & ~(0xC000 << 48) | 0x8000 << 48
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    time_part = f"{round(now * 1000) & 0xFFFF_FFFF_FFFF:012x}"
+    random = _random_digits()
+    # The version's digit is 7; the variant's two bits are 10, which leaves 8, 9, a or b.
+    return f"{time_part[:8]}-{time_part[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
+
+
+_BATCH = 256
+_reserve: list[str] = []
+
+
+def _random_digits() -> str:
+    """Twenty random hexadecimal digits; drawn in batches, since asking the kernel costs more than the id."""
+    if not _reserve:
+        digits = os.urandom(10 * _BATCH).hex()
+        _reserve.extend(digits[start : start + 20] for start in range(0, len(digits), 20))
+    return _reserve.pop()
+
+
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}

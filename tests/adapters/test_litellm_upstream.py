@@ -368,7 +368,7 @@ async def test_embeddings_come_as_numbers_or_as_base64(provider: ToldServer) -> 
     body = {"model": "mistral-embed", "input": PROMPT}
     upstream = _upstream(provider.address, "mistral")
     answer = await _ask(upstream, _call(body, "/embeddings"))
-    assert provider.last.path == "/embeddings"
+    assert provider.last.path == "/v1/embeddings"
     assert answer["data"][0]["embedding"] == [0.5, 1.0]
     assert answer["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
     answer = await _ask(

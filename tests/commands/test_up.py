@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,23 +66,35 @@ def test_a_port_in_use_is_refused(run: Ponder) -> None:
     assert "PONDER_PORT" in result.output
 
 
-def test_everything_comes_up_answers_and_stops(environment: dict[str, str | None], tmp_path: Path) -> None:
-    """On a fresh machine `ponder up` brings up a gateway that answers, and SIGTERM stops all in order."""
+@contextmanager
+def _everything(environment: dict[str, str | None]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`ponder up` on a free port, once its banner is printed, with what it printed."""
     whole = {name: value for name, value in {**os.environ, **environment}.items() if value is not None}
     command = [sys.executable, "-m", "gateway.cli", "up"]
-    with subprocess.Popen(
+    process = subprocess.Popen(
         command, env={**whole, "PONDER_PORT": "0"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        heard = ""
-        url = ""
-        for line in process.stdout:
-            heard += line
-            if "Ponder is up" in line:
-                url = line.split()[-1]
-            if "Say hello." in line:
-                break
-        assert url, heard
+    )
+    with process:
+        try:
+            yield process, _heard(process, until="Say hello.")
+        finally:
+            process.terminate()
+
+
+def _heard(process: subprocess.Popen[str], until: str) -> str:
+    assert process.stdout is not None
+    heard = ""
+    for line in process.stdout:
+        heard += line
+        if until in line:
+            return heard
+    pytest.fail(f"it ended without {until!r}:\n{heard}")
+
+
+def test_everything_comes_up_answers_and_stops(environment: dict[str, str | None], tmp_path: Path) -> None:
+    """On a fresh machine `ponder up` brings up a gateway that answers, and SIGTERM stops all in order."""
+    with _everything(environment) as (process, heard):
+        url = heard.split("Ponder is up")[1].split()[0]
         key = (tmp_path / "home" / "default.key").read_text().strip()
         body = {"model": "local", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
         request = urllib.request.Request(
@@ -91,6 +105,7 @@ def test_everything_comes_up_answers_and_stops(environment: dict[str, str | None
         with urllib.request.urlopen(request, timeout=60) as response:
             assert json.load(response)["choices"][0]["message"]["role"] == "assistant"
         process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
         rest = process.stdout.read()
         assert process.wait(60) == 0
     stopped = [line.split("stopping ")[1] for line in rest.splitlines() if "| stopping " in line]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.json_bytes import MAX_DEPTH, dumps, loads, splice, top_level_spans, without
+from gateway.dialects.json_bytes import MAX_DEPTH, check_object, dumps, loads, splice, top_level_spans, without
 from gateway.errors import InvalidRequest
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -39,7 +39,7 @@ def test_splicing_replaces_and_adds(
 ) -> None:
     """A splice changes the named values, adds missing ones, and leaves the order of the rest."""
     raw = _encode(value, spacing, is_ascii=True)
-    spliced = json.loads(splice(raw, top_level_spans(raw), changes))
+    spliced = json.loads(splice(raw, changes))
     assert spliced == {**value, **changes}
     assert list(spliced) == list({**value, **changes})
 
@@ -49,14 +49,14 @@ def test_removing_a_member(value: dict[str, object], spacing: tuple[str, str], d
     """Removing a member leaves valid JSON with all others in order."""
     raw = _encode(value, spacing, is_ascii=True)
     key = data.draw(st.sampled_from(list(value)))
-    left = json.loads(without(raw, top_level_spans(raw), key))
+    left = json.loads(without(raw, key))
     assert list(left.items()) == [(name, item) for name, item in value.items() if name != key]
 
 
 def test_untouched_bytes_survive_a_splice() -> None:
     """Large integers, lone surrogates, key order and odd spacing stand as they were beside a change."""
     raw = b'{ "z" : 123456789012345678901234567890 , "model":"a","s":"\\ud800", "n":1.0000000000000000001 }'
-    spliced = splice(raw, top_level_spans(raw), {"model": "b"})
+    spliced = splice(raw, {"model": "b"})
     assert spliced == raw.replace(b'"model":"a"', b'"model":"b"')
 
 
@@ -67,6 +67,16 @@ def test_duplicate_top_level_keys_are_refused(raw: bytes) -> None:
     """A key that stands twice at the top is refused, also when one of the two is escaped."""
     with pytest.raises(InvalidRequest, match="twice"):
         top_level_spans(raw)
+    with pytest.raises(InvalidRequest, match="twice"):
+        check_object(raw, loads(raw))
+
+
+@given(_OBJECTS, _SPACING, st.booleans())
+def test_what_has_no_duplicates_is_cleared(value: dict[str, object], spacing: tuple[str, str], is_ascii: bool) -> None:
+    """The quick check refuses nothing that the whole walk would let through."""
+    raw = _encode(value, spacing, is_ascii=is_ascii)
+    top_level_spans(raw)
+    check_object(raw, json.loads(raw))
 
 
 def test_nested_duplicates_are_the_providers_business() -> None:
@@ -80,6 +90,9 @@ def test_depth_is_limited_at_its_edge() -> None:
     assert top_level_spans(b'{"a":' + b"[" * arrays + b"]" * arrays + b"}")
     with pytest.raises(InvalidRequest, match="nested"):
         top_level_spans(b'{"a":' + b"[" * (arrays + 1) + b"]" * (arrays + 1) + b"}")
+    with pytest.raises(InvalidRequest, match="nested"):
+        check_object(b'{"a":' + b"[" * (arrays + 1) + b"]" * (arrays + 1) + b"}", {"a": []})
+    check_object(b'{"a":' + b"[" * arrays + b"]" * arrays + b',"b":' + b"[" * arrays + b"]" * arrays + b"}", {"a": 1})
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b'{"a":NaN}', b'{"a":"\\ud800",}', b"\xff\xfe", b'{"a":"\\ud800","b":NaN}'])

@@ -15,8 +15,10 @@ SECRETS = {
 }
 BODY_LIMIT = 1024 * 1024
 PRICE = {"input_per_mtok": 1, "cached_input_per_mtok": 0.5, "output_per_mtok": 2}
-IMPATIENT = ("hang-before-headers", "hang-after-headers", "stall")
-"""Faults that only a timeout ends; their upstreams are given a short one."""
+FIRST_BYTE_S = {"hang-before-headers": 0.3}
+IDLE_S = {"hang-after-headers": 0.5, "stall": 0.5}
+PATIENT_S = 15
+"""Faults that only a timeout ends have a short one, of the one kind that must end them; the rest a long one."""
 RETRIED = ("rate-limited-once", "failing-once")
 REFUSED = "refused"
 """The fault that needs no server: nothing listens."""
@@ -63,8 +65,11 @@ def faulty(server: FaultyServer) -> dict[str, Any]:
     refused = f"http://127.0.0.1:{closed_port()}"
     for fault in (*FAULTS, REFUSED):
         address = refused if fault == REFUSED else server.address(fault)
-        patience_s = 0.3 if fault in IMPATIENT else 15
-        terms = {"first_byte_s": patience_s, "idle_s": patience_s, "retries": 1 if fault in RETRIED else 0}
+        terms = {
+            "first_byte_s": FIRST_BYTE_S.get(fault, PATIENT_S),
+            "idle_s": IDLE_S.get(fault, PATIENT_S),
+            "retries": 1 if fault in RETRIED else 0,
+        }
         upstreams[f"chat-{fault}"] = {"kind": "openai", "base_url": f"{address}/v1", **terms}
         upstreams[f"messages-{fault}"] = {"kind": "anthropic", "base_url": address, **terms}
         for kind in ("chat", "messages"):

@@ -349,8 +349,6 @@ async def second_answer(exchange: Exchange) -> None:
     body = json.dumps(exchange.answer()).encode()
     smuggled = b'{"id": "smuggled", "object": "chat.completion", "choices": []}'
     await exchange.head("200 OK", f"content-length: {len(body)}", connection="keep-alive")
-    await exchange.send(body)
-    await asyncio.sleep(SETTLE_S)
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(smuggled)
-    await exchange.send(head + smuggled)
+    await exchange.send(body + head + smuggled)
     await exchange.wait_until_caller_leaves()

@@ -214,7 +214,7 @@ def test_signed_thinking_goes_back_unchanged_or_not_at_all(
         "content": [{"type": "tool_result", "tool_use_id": blocks[2]["id"], "content": "18"}],
     }
 
-    def go_on(content: Any) -> anthropic.types.Message:
+    def go_on(content: Any) -> Any:
         return anthropic_client.messages.create(
             messages=[*ASK, {"role": "assistant", "content": content}, result], **settings
         )

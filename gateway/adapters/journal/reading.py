@@ -20,39 +20,39 @@ class Reading:
     """Some entries in their order, each with the position behind it, and where to read on.
 
     ``damaged`` counts the places that were passed over because they hold no sound frame; a torn tail
-    is none of them. ``unreadable`` says why reading ended before the next entry, a sound one.
+    is none of them.
     """
 
-    entries: tuple[tuple[Entry, Position], ...]
+    entries: tuple[tuple[Entry | Unreadable, Position], ...]
     next: Position
     damaged: int = 0
-    unreadable: Unreadable | None = None
 
 
 def read(folder: Folder, start: Position, until: Position) -> Reading:
     """Some of the entries from ``start``, where one begins, to ``until``, where one ends. Blocks on the disk.
 
-    Reads at least one entry, or to ``until``, or to an unreadable one.
+    Gets on by at least one entry, or one damaged place, or one segment.
     """
     number, offset = start
     if number < until[0] and not folder.segment(number).exists():
         following = min(candidate for candidate in (*folder.segments(), until[0]) if candidate > number)
         return Reading((), (following, 0))
     with folder.segment(number).open("rb", buffering=0) as file:
-        end = until[1] if number == until[0] else os.fstat(file.fileno()).st_size
-        size = min(_WINDOW_BYTES, end - offset)
-        while size:
+        end = os.fstat(file.fileno()).st_size
+        left = (min(end, until[1]) if number == until[0] else end) - offset
+        size = min(_WINDOW_BYTES, left)
+        while size > 0:
             data = os.pread(file.fileno(), size, offset)
-            reading = _read_window(folder, (number, offset), data, is_last=offset + len(data) >= end)
-            if reading.next != (number, offset) or reading.unreadable is not None:
+            reading = _read_window(folder, start, data, is_last=size == left)
+            if reading.next != start:
                 return reading
-            size = min(2 * size, end - offset)
+            size = min(2 * size, left)
     return Reading((), until if number == until[0] else (number + 1, 0))
 
 
 def _read_window(folder: Folder, start: Position, data: bytes, *, is_last: bool) -> Reading:
     number, offset = start
-    entries: list[tuple[Entry, Position]] = []
+    entries: list[tuple[Entry | Unreadable, Position]] = []
     damaged = 0
     position = start
     for found in scan(data, is_last=is_last):
@@ -61,7 +61,7 @@ def _read_window(folder: Folder, start: Position, data: bytes, *, is_last: bool)
             try:
                 entries.append((decode(found.payload), after))
             except Unreadable as fault:
-                return Reading(tuple(entries), position, damaged, fault)
+                entries.append((fault, after))
         else:
             damaged += not found.is_tail
             _log.log(

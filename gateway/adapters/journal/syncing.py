@@ -6,9 +6,11 @@ power cut it is safe once it is synced, which takes milliseconds; so requests do
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-from collections import deque
+
+_log = logging.getLogger(__name__)
 
 
 class Syncer:
@@ -22,8 +24,10 @@ class Syncer:
         self._every_s = every_s
         self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._current: int | None = None
-        self._finished: deque[int] = deque()
+        self._finished: list[int] = []
         self._is_folder_changed = False
+        self._lock = threading.Lock()
+        """Between the writer's thread, which changes files, and ours, which alone closes them."""
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ponder-journal-sync", daemon=True)
@@ -36,10 +40,11 @@ class Syncer:
 
     def take_over(self, descriptor: int) -> None:
         """The file written to from now on, in the folder it was made in; the one before is closed once synced."""
-        if self._current is not None:
-            self._finished.append(self._current)
-        self._current = descriptor
-        self._is_folder_changed = True
+        with self._lock:
+            if self._current is not None:
+                self._finished.append(self._current)
+            self._current = descriptor
+            self._is_folder_changed = True
         self.wake()
 
     def close(self) -> None:
@@ -62,16 +67,20 @@ class Syncer:
 
     def _sync(self) -> None:
         self.is_due = False  # before syncing: what is written during it waits for the next
-        try:
-            while self._finished:
-                os.fdatasync(self._finished[0])
-                os.close(self._finished.popleft())
-            if self._current is not None:
-                os.fdatasync(self._current)
-            if self._is_folder_changed:
-                self._is_folder_changed = False
-                os.fsync(self._folder)
-        except OSError as fault:
-            self.fault = os.strerror(fault.errno or 0)
-        else:
-            self.fault = None
+        with self._lock:
+            finished, self._finished = self._finished, []
+            current, is_folder_changed = self._current, self._is_folder_changed
+            self._is_folder_changed = False
+        fault = None
+        for descriptor in (*finished, current, self._folder if is_folder_changed else None):
+            if descriptor is None:
+                continue
+            try:
+                os.fsync(descriptor) if descriptor == self._folder else os.fdatasync(descriptor)
+            except OSError as failure:
+                fault = os.strerror(failure.errno or 0)
+        for descriptor in finished:
+            os.close(descriptor)
+        if fault is not None and self.fault is None:
+            _log.error("the journal could not be synced to its disk (%s): a power cut may take what was written", fault)
+        self.fault = fault

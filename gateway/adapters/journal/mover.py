@@ -1,0 +1,110 @@
+"""The mover: takes settled records from the journal to the database in batches, each exactly once.
+
+A batch is tried until the database has it; only then the checkpoint passes it. A crash in between
+moves the batch again, which changes nothing: the database keeps a record once, by its request's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.adapters.journal.folders import Position
+from gateway.domain.record import RequestRecord
+from gateway.errors import PonderError
+from gateway.ports import RecordStore
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records to be written together; before ``end`` everything is moved then.
+
+    ``end`` is None for records that the journal's disk did not take.
+    """
+
+    records: tuple[RequestRecord, ...]
+    end: Position | None
+
+
+class Source(Protocol):
+    """Where records come from."""
+
+    async def take(self) -> Batch | None:
+        """The oldest records not moved yet; waits for some, and returns None when none will come."""
+        ...
+
+    def moved(self, batch: Batch) -> None:
+        """Note that the database has them."""
+        ...
+
+
+@dataclass(slots=True)
+class MoverState:
+    """How all the moving of one process stands; ``fault`` is why the last attempt failed, None when it did not."""
+
+    moved: int = 0
+    refused: int = 0
+    fault: str | None = None
+
+
+class Mover:
+    """Moves everything from one source."""
+
+    def __init__(
+        self, source: Source, store: RecordStore, state: MoverState, *, first_retry_s: float, longest_retry_s: float
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._state = state
+        self._first_retry_s = first_retry_s
+        self._longest_retry_s = longest_retry_s
+        self._closing = asyncio.Event()
+
+    async def run(self) -> None:
+        """Move until the source is at its end."""
+        while (batch := await self._source.take()) is not None:
+            retry_s = self._first_retry_s
+            while not await self._move(batch, retry_s):
+                await self._pause(retry_s)
+                retry_s = min(2 * retry_s, self._longest_retry_s)
+
+    def hasten(self) -> None:
+        """Make the pauses between attempts short: the time left is bounded."""
+        self._closing.set()
+
+    async def _move(self, batch: Batch, retry_s: float) -> bool:
+        try:
+            refused = await self._store.keep(batch.records)
+        except PonderError as fault:
+            self._note_failure(fault.message, retry_s)
+        except Exception as fault:  # noqa: BLE001 - the outermost loop: a fault of ours must not end recording
+            _log.debug("unexpected fault while moving records", exc_info=True)
+            self._note_failure(f"unexpected {type(fault).__name__}", retry_s)
+        else:
+            self._source.moved(batch)
+            self._state.moved += len(batch.records) - refused
+            self._state.refused += refused
+            if self._state.fault is not None:
+                self._state.fault = None
+                _log.info("records reach the database again")
+            return True
+        return False
+
+    def _note_failure(self, reason: str, retry_s: float) -> None:
+        if self._state.fault is None:
+            _log.warning("records wait in the journal: %s; next attempt in %g s", reason, retry_s)
+        self._state.fault = reason
+
+    async def _pause(self, seconds: float) -> None:
+        if self._closing.is_set():
+            await asyncio.sleep(self._first_retry_s)
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,338 @@
+"""The Lua scripts that keep limits and money in Redis: one per step, each atomic.
+
+Every script takes one key and one argument: the key of the books, whose name gives the prefix and
+hash tag of all others, and a JSON object. It answers with a JSON object. Redis numbers are doubles,
+exact to 2^53: times are milliseconds, rates are debts in 1/60,000 of a unit (see limits_memory),
+single ceilings are bounded by the caller, and balances, which have no bound, stay decimal strings
+that are added by HINCRBY (64 bits) and compared in two parts.
+
+Keys, all on one shard by the hash tag of the prefix::
+
+    books                          hash: when the balances were opened, and read from the database
+    hold:<request>                 hash: state, ceiling, held_at, lease, claim (as it was asked)
+    leases                         sorted set: requests that hold money, by the end of their lease
+    balance:<account>:<period>:<start>   hash: spent, held, in nano-dollars
+    rate:<account>                 hash: debts of requests and tokens, and their moment
+    live:<account>                 sorted set: requests at once, by the end of their lease
+
+What ends takes its keys with it or lets them expire; only the balances of total budgets stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+KEPT_MS = 7 * 86_400_000
+"""How long a late settlement still finds a lapsed hold; afterwards its ceiling stands as spent."""
+
+LAPSES_PER_CALL = 32
+"""How many leases that have run out one call clears at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script and the name under which Redis keeps it."""
+
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Redis names scripts by SHA-1; nothing secret depends on it.
+        digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "sha", digest)
+
+
+_PRELUDE = """
+local call = redis.call
+local prefix = string.sub(KEYS[1], 1, -6) -- less 'books'
+local ask = cjson.decode(ARGV[1])
+local KEPT_MS, DAY_MS, LAPSES = @KEPT_MS@, 86400000, @LAPSES@
+
+local now = ask.now
+if not now then
+  local time = call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function whole(number) return string.format('%.0f', number) end
+
+-- Never shortens the life that a key already has.
+local function live_on(key, ms)
+  if call('PTTL', key) < ms then call('PEXPIRE', key, whole(ms)) end
+end
+
+local function touch_balance(balance)
+  if balance.to then call('PEXPIRE', balance.key, whole(balance.to + KEPT_MS + DAY_MS - now)) end
+end
+
+local function add_to(balance, field, amount)
+  call('HINCRBY', balance.key, field, amount)
+  touch_balance(balance)
+end
+
+local function minus(amount) return amount == '0' and '0' or '-' .. amount end
+
+local function lapse()
+  local due = call('ZRANGEBYSCORE', prefix .. 'leases', '-inf', whole(now), 'LIMIT', 0, LAPSES)
+  for _, id in ipairs(due) do
+    local record = prefix .. 'hold:' .. id
+    local found = call('HMGET', record, 'state', 'ceiling', 'claim')
+    if found[1] == 'held' then
+      for _, account in ipairs(cjson.decode(found[3]).accounts) do
+        if account.live then call('ZREM', account.live, id) end
+        for _, balance in ipairs(account.balances) do
+          add_to(balance, 'held', minus(found[2]))
+          add_to(balance, 'spent', found[2])
+        end
+      end
+      call('HSET', record, 'state', 'lapsed')
+      call('PEXPIRE', record, whole(KEPT_MS))
+    end
+    call('ZREM', prefix .. 'leases', id)
+  end
+  return #due == LAPSES
+end
+
+-- The debts of an account as they stand now; a clock that went back changes nothing.
+local function rates_of(account)
+  local found = call('HMGET', account.rate, 'requests', 'tokens', 'at')
+  local at = tonumber(found[3]) or now
+  local passed = math.max(0, now - at)
+  local function drained(debt, per_minute)
+    return math.max(0, (tonumber(debt) or 0) - passed * per_minute)
+  end
+  return {
+    at = math.max(at, now),
+    requests = account.requests and drained(found[1], account.requests),
+    tokens = account.tokens and drained(found[2], account.tokens),
+  }
+end
+
+local function keep_rates(account, rates)
+  local longest = 0
+  call('HSET', account.rate, 'at', whole(rates.at))
+  for _, name in ipairs({'requests', 'tokens'}) do
+    if rates[name] then
+      call('HSET', account.rate, name, whole(rates[name]))
+      longest = math.max(longest, math.ceil(rates[name] / account[name]))
+    end
+  end
+  call('PEXPIRE', account.rate, whole(longest + 1000))
+end
+
+local function wait_ms(debt, units, per_minute)
+  return math.max(0, math.ceil((debt + (units - per_minute) * 60000) / per_minute))
+end
+
+-- Whether decimal strings add up to more than a limit: dollars and nano-dollars apart, so exact.
+local function exceeds(limit, amounts)
+  local dollars, nanos = 0, 0
+  for _, amount in ipairs(amounts) do
+    dollars = dollars + (tonumber(string.sub(amount, 1, -10)) or 0)
+    nanos = nanos + tonumber(string.sub(amount, -9))
+  end
+  dollars, nanos = dollars + math.floor(nanos / 1e9), nanos % 1e9
+  local most = tonumber(string.sub(limit, 1, -10)) or 0
+  return dollars > most or (dollars == most and nanos > tonumber(string.sub(limit, -9)))
+end
+
+-- The budgets that this amount does not fit into, and what each had spent and held before.
+local function shortages(accounts, amount)
+  local used, refusals = {}, {}
+  for _, account in ipairs(accounts) do
+    for _, balance in ipairs(account.balances) do
+      local found = call('HMGET', balance.key, 'spent', 'held')
+      local before = {spent = found[1] or '0', held = found[2] or '0'}
+      used[#used + 1] = before
+      if exceeds(balance.amount, {before.spent, before.held, amount}) then
+        refusals[#refusals + 1] = {
+          limit = 'budget', account = account.id, period = balance.period, amount = balance.amount,
+          spent = before.spent, held = before.held, asked = amount,
+        }
+      end
+    end
+  end
+  return used, refusals
+end
+"""
+
+_NEEDS_BOOKS = """
+if call('EXISTS', KEYS[1]) == 0 then return cjson.encode({lost = true, now = now}) end
+"""
+
+
+def _script(body: str, *, needs_books: bool = True) -> Script:
+    prelude = _PRELUDE.replace("@KEPT_MS@", str(KEPT_MS)).replace("@LAPSES@", str(LAPSES_PER_CALL))
+    return Script(prelude + (_NEEDS_BOOKS if needs_books else "") + body)
+
+
+HOLD = _script("""
+lapse()
+local record = prefix .. 'hold:' .. ask.id
+local known = call('HMGET', record, 'state', 'ceiling', 'held_at', 'lease')
+if known[1] then
+  return cjson.encode({
+    now = now, state = known[1], ceiling = known[2],
+    held_at = tonumber(known[3]), lease = tonumber(known[4]),
+  })
+end
+for _, account in ipairs(ask.accounts) do
+  for _, balance in ipairs(account.balances) do
+    if balance.to and (now < balance.from or now >= balance.to) then
+      return cjson.encode({now = now, elsewhen = true})
+    end
+  end
+end
+
+local used, refusals = shortages(ask.accounts, ask.ceiling)
+local rates = {}
+for number, account in ipairs(ask.accounts) do
+  if account.live then
+    call('ZREMRANGEBYSCORE', account.live, '-inf', whole(now))
+    if call('ZCARD', account.live) >= account.places then
+      refusals[#refusals + 1] = {limit = 'places', account = account.id, most = account.places}
+    end
+  end
+  if account.rate then
+    rates[number] = rates_of(account)
+    for _, name in ipairs({'requests', 'tokens'}) do
+      if account[name] then
+        local debt = rates[number][name]
+        local wait = wait_ms(debt, name == 'requests' and 1 or ask.tokens, account[name])
+        if wait > 0 then
+          local left = math.max(0, account[name] - math.ceil(debt / 60000))
+          refusals[#refusals + 1] =
+            {limit = name, account = account.id, most = account[name], wait = wait, left = left, asked = ask.tokens}
+        end
+      end
+    end
+  end
+end
+if #refusals > 0 then return cjson.encode({now = now, refusals = refusals}) end
+
+local lease = now + ask.lease
+for number, account in ipairs(ask.accounts) do
+  if account.live then
+    call('ZADD', account.live, whole(lease), ask.id)
+    live_on(account.live, ask.lease + 1000)
+  end
+  if account.rate then
+    local taken = rates[number]
+    if taken.requests then taken.requests = taken.requests + 60000 end
+    if taken.tokens then taken.tokens = taken.tokens + ask.tokens * 60000 end
+    keep_rates(account, taken)
+  end
+  for _, balance in ipairs(account.balances) do add_to(balance, 'held', ask.ceiling) end
+end
+call('HSET', record, 'state', 'held', 'ceiling', ask.ceiling, 'held_at', whole(now), 'lease', whole(lease),
+  'claim', ARGV[1])
+call('PEXPIRE', record, whole(ask.lease + KEPT_MS))
+call('ZADD', prefix .. 'leases', whole(lease), ask.id)
+local reply = {now = now, lease = lease}
+if #used > 0 then reply.used = used end
+return cjson.encode(reply)
+""")
+"""Checks every limit of every account and takes all or nothing."""
+
+EXTEND = _script("""
+local record = prefix .. 'hold:' .. ask.id
+local found = call('HMGET', record, 'state', 'ceiling', 'claim', 'lease')
+if found[1] ~= 'held' or tonumber(found[4]) <= now then return cjson.encode({now = now, ended = true}) end
+-- Up to the ceiling that the caller ends with, so that a repeated extension adds nothing.
+local more = tonumber(ask.ceiling) - tonumber(found[2])
+if more > 0 then
+  local accounts = cjson.decode(found[3]).accounts
+  local _, refusals = shortages(accounts, whole(more))
+  if #refusals > 0 then return cjson.encode({now = now, refusals = refusals}) end
+  for _, account in ipairs(accounts) do
+    for _, balance in ipairs(account.balances) do add_to(balance, 'held', whole(more)) end
+  end
+  call('HSET', record, 'ceiling', ask.ceiling)
+end
+return cjson.encode({now = now})
+""")
+"""Raises the ceiling of a living hold where every budget of it allows."""
+
+RENEW = _script("""
+local lease = now + ask.lease
+for _, id in ipairs(ask.ids) do
+  local record = prefix .. 'hold:' .. id
+  local found = call('HMGET', record, 'state', 'claim', 'lease')
+  if found[1] == 'held' and tonumber(found[3]) > now then
+    for _, account in ipairs(cjson.decode(found[2]).accounts) do
+      if account.live then
+        call('ZADD', account.live, whole(lease), id)
+        live_on(account.live, ask.lease + 1000)
+      end
+    end
+    call('HSET', record, 'lease', whole(lease))
+    call('PEXPIRE', record, whole(ask.lease + KEPT_MS))
+    call('ZADD', prefix .. 'leases', whole(lease), id)
+  end
+end
+return cjson.encode({now = now})
+""")
+"""Prolongs the leases of living holds; what has lapsed stays so."""
+
+END = _script("""
+local record = prefix .. 'hold:' .. ask.id
+local found = call('HMGET', record, 'state', 'ceiling', 'claim')
+if found[1] == 'ended' then return cjson.encode({now = now, done = false}) end
+if not found[1] then
+  if not ask.charges then
+    return cjson.encode({now = now, done = false, opened = tonumber(call('HGET', KEYS[1], 'opened'))})
+  end
+  -- A hold that this store never had, or lost. What ended before the balances were read is in them.
+  if ask.at >= tonumber(call('HGET', KEYS[1], 'read')) then
+    for _, balance in ipairs(ask.charges) do add_to(balance, 'spent', ask.amount) end
+  end
+  call('HSET', record, 'state', 'ended')
+  call('PEXPIRE', record, whole(KEPT_MS))
+  return cjson.encode({now = now, done = true})
+end
+local claim = cjson.decode(found[3])
+for _, account in ipairs(claim.accounts) do
+  if account.live then call('ZREM', account.live, ask.id) end
+  if account.tokens then
+    local rates = rates_of(account)
+    rates.tokens = math.max(0, rates.tokens + (ask.tokens - claim.tokens) * 60000)
+    keep_rates(account, rates)
+  end
+  for _, balance in ipairs(account.balances) do
+    add_to(balance, found[1] == 'held' and 'held' or 'spent', minus(found[2]))
+    add_to(balance, 'spent', ask.amount)
+  end
+end
+call('DEL', record)
+call('ZREM', prefix .. 'leases', ask.id)
+return cjson.encode({now = now, done = true})
+""")
+"""Settles or releases a hold, once; with ``charges`` also one that the store does not have."""
+
+SPENT = _script("""
+local more = lapse()
+local found = call('HMGET', ask.balance, 'spent', 'held')
+return cjson.encode({now = now, more = more, spent = found[1] or '0', held = found[2] or '0'})
+""")
+"""Reads one balance; ``more`` says that leases which have run out are still to be cleared."""
+
+RESTORE = _script(
+    """
+if not ask.corrects and call('EXISTS', KEYS[1]) == 1 then return cjson.encode({now = now, done = false}) end
+for _, balance in ipairs(ask.balances) do
+  if not ask.corrects then call('DEL', balance.key) end
+  call('HSET', balance.key, 'spent', balance.spent)
+  touch_balance(balance)
+end
+if ask.opens then call('HSET', KEYS[1], 'opened', whole(now), 'read', whole(ask.read)) end
+return cjson.encode({now = now, done = true})
+""",
+    needs_books=False,
+)
+"""Sets balances: all of them until the books are opened, later only those that are corrected."""
+
+PROBE = _script("return cjson.encode({now = now})")
+"""Says whether the store answers and has its books."""
+
+SCRIPTS = (HOLD, EXTEND, RENEW, END, SPENT, RESTORE, PROBE)
