@@ -87,6 +87,20 @@ class Journal(Protocol):
     def append(self, record: RequestRecord) -> None: ...
 
 
+class RecordStore(Protocol):
+    """Where the journal's records end: a database that keeps each of them once, however often it comes."""
+
+    async def keep(self, records: Sequence[RequestRecord]) -> int:
+        """Write them all, and return how many of them were refused: those that no database can hold.
+
+        Raises Unavailable or ConfigurationError when the database cannot be written now; the records
+        are to be brought again. Several callers take turns.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
 class Clock(Protocol):
     """Time, handed in so that tests need not wait."""
 

@@ -130,13 +130,21 @@ class Meter:
         self.watch("ponder_requests_in_flight", "Requests being served.", lambda: self.in_flight)
 
     def request(
-        self, *, endpoint: str, model: str, result: str, total_s: float, first_byte_s: float | None, cost_usd: float
+        self,
+        *,
+        endpoint: str,
+        operation: str,
+        model: str,
+        result: str,
+        total_s: float,
+        first_byte_s: float | None,
+        cost_usd: float,
     ) -> None:
         """Count one finished request. ``model`` must be a configured name or ``unknown``."""
         self._requests.add((endpoint, model, result), 1)
-        self._duration.add((endpoint, model), total_s)
+        self._duration.add((operation, model), total_s)
         if first_byte_s is not None:
-            self._first_token.add((endpoint, model), first_byte_s)
+            self._first_token.add((operation, model), first_byte_s)
         if cost_usd:
             self._cost.add((model,), cost_usd)
 

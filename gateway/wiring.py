@@ -48,7 +48,8 @@ class _Provider:
     name: str
 
 
-# OpenRouter is not here: the price list has no model of it, so none could be offered with a price.
+# OpenRouter is not here, as the price list has no model of it, and Cohere is not, as litellm reads
+# neither the end nor the usage of its streams: both are configured in ponder.yaml, as kind openai.
 # Base addresses are not read from OPENAI_BASE_URL or ANTHROPIC_BASE_URL: on a machine where those
 # point clients at this very gateway, it would call itself.
 HOSTED: Mapping[str, _Provider] = {
@@ -59,7 +60,6 @@ HOSTED: Mapping[str, _Provider] = {
     "DEEPSEEK_API_KEY": _Provider("litellm", "deepseek"),
     "XAI_API_KEY": _Provider("litellm", "xai"),
     "GROQ_API_KEY": _Provider("litellm", "groq"),
-    "COHERE_API_KEY": _Provider("litellm", "cohere"),
     "TOGETHER_API_KEY": _Provider("litellm", "together_ai"),
     "TOGETHERAI_API_KEY": _Provider("litellm", "together_ai"),
 }
@@ -187,9 +187,13 @@ def _hosted_models(settings: Settings, whole: Settings, prices: Callable[[], Pri
     today = datetime.now(UTC).date()
     for name in whole.upstreams.keys() - settings.upstreams.keys() - {EMBEDDED}:
         provider = whole.upstreams[name].provider or name
-        for mode in ("chat", "responses", "embedding"):
+        # litellm reaches responses-only models (xAI's multi-agent ones) by a bridge that needs its proxy's packages.
+        modes = ("chat", "embedding") if whole.upstreams[name].kind == "litellm" else ("chat", "responses", "embedding")
+        for mode in modes:
             for upstream_name in prices().models(provider, mode, retired_by=today):
                 listed = prices().find(provider, upstream_name)
+                if listed is None or listed.price is None:
+                    continue  # listed twice, with a price under another provider's form of its name only
                 public = upstream_name if name in {"openai", "anthropic"} else f"{name}/{upstream_name}"
                 models[public] = _listed_model(public, name, upstream_name, listed)
     return models

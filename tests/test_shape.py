@@ -17,6 +17,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "m
 LAZY = {"litellm", "anthropic", "xllamacpp", "alembic", "redis"}
 """Packages so slow or large that they are imported where they are used."""
 OUTERMOST = {
+    "gateway/adapters/journal/mover.py": "a fault of ours must not end the moving of records to the database",
     "gateway/store/writer.py": "the writer's loop outlives whatever one batch of records does to it",
     "gateway/http/faults.py": "the last resort turns a defect into a 500 in the client's dialect",
 }
@@ -78,12 +79,12 @@ def test_every_test_states_a_behaviour() -> None:
 def test_only_the_outermost_loops_catch_everything() -> None:
     """``except Exception`` stands nowhere but at the outermost loops; to clean up and raise again is no catching."""
     catching = {
-        f"{_name(path)}:{node.lineno}"
+        _name(path)
         for path in OURS
         for node in ast.walk(_tree(path))
-        if isinstance(node, ast.ExceptHandler) and _catches_everything(node) and _name(path) not in OUTERMOST
+        if isinstance(node, ast.ExceptHandler) and _catches_everything(node)
     }
-    assert not catching
+    assert catching == OUTERMOST.keys()
 
 
 def test_imports_stand_at_the_top() -> None:

@@ -2,7 +2,7 @@
 
 A call from an idle gateway is sent at once. Under load, those that come while others are under way
 share the next pipeline, which costs a third of the processor time of single calls. A caller that is
-cancelled does not break its pipeline: what Redis has done is always learned.
+cancelled does not break the pipeline of the others; what Redis did for it is not known then.
 """
 
 from __future__ import annotations
@@ -59,10 +59,7 @@ class RedisLine:
         self._is_scheduled = False
 
     def call(self, script: Script, ask: dict[str, Any]) -> asyncio.Future[dict[str, Any]]:
-        """The script's answer, to come; StoreAway when there is none in time.
-
-        Awaiting it from code that can be cancelled takes an ``asyncio.shield``.
-        """
+        """The script's answer, to come; StoreAway when there is none in time."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._waiting.append(_Call(script, orjson.dumps(ask), answer))
@@ -81,6 +78,9 @@ class RedisLine:
         self._is_scheduled = False
         while self._waiting and len(self._pipelines) < _PIPELINES:
             calls = [self._waiting.popleft() for _ in range(min(len(self._waiting), _CALLS_PER_PIPELINE))]
+            calls = [call for call in calls if not call.answer.cancelled()]
+            if not calls:
+                continue
             pipeline = asyncio.create_task(self._run(calls))
             self._pipelines.add(pipeline)
             pipeline.add_done_callback(self._finish)

@@ -1,15 +1,15 @@
 """Limits and money of many processes, in one Redis.
 
-Every step is one script. When Redis does not answer within :data:`TIMEOUT_S`, or has lost its
-balances, an explicit setting decides. *Closed* refuses new requests. *Open* serves them within
-limits kept by this process alone, which start from what Redis last said. Either way what ends
-meanwhile waits in a backlog and is written when Redis is back: each settlement once, however often
-it has to be sent, since an ended hold leaves nothing to end again, or a mark that it has ended.
+Every step is one script. When Redis does not answer in time, or has lost its balances, an explicit
+setting decides. *Closed* refuses new requests. *Open* serves them within limits that this process
+keeps alone, starting from what Redis said last. Either way what ends meanwhile waits in a backlog
+and is written when Redis is back: each settlement once, however often it has to be sent, since an
+ended hold leaves nothing to end again, or a mark that it has ended.
 
 A Redis that lost its balances is not trusted until ``restore`` has set them again from database and
-journal. A hold lost with it is charged when it settles, unless it had settled before its sums were
-read. Keys share the hash tag of their prefix, so a cluster keeps them on one shard; a hold takes
-from a key's and a team's account at once, and no second shard could join in that step.
+journal. A hold lost with it is charged when it settles, unless it ended before those sums were read.
+All keys share the hash tag of their prefix, so a cluster keeps them on one shard: a hold takes from
+a key's and a team's account in one step, which no two shards could do.
 """
 
 from __future__ import annotations
@@ -17,12 +17,338 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import batched
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway.adapters import limits_scripts as scripts
+from gateway.adapters.limits_alone import Alone
 from gateway.adapters.limits_backlog import Backlog
 from gateway.adapters.limits_line import RedisLine, StoreAway
 from gateway.adapters.limits_memory import MemoryPurse
-from gateway.adapters.limits_wire import MOST_NANOS, End, Wire, held, refusal, used
+from gateway.adapters.limits_wire import MOST_NANOS, Ask, End, Reply, Wire, held, refusal, used
+from gateway.domain.ledger import Hold, HoldEvent, after
+from gateway.domain.limits import Period
+from gateway.domain.money import ZERO, Usd, from_nanos, show, to_nanos
+from gateway.domain.refusals import hold_has_ended
+from gateway.errors import BudgetExhausted, PonderError, Unavailable
+from gateway.ports import Claim, Clock
+
+TIMEOUT_S = 0.25
+PREFIX = "{ponder}:"
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+
+_BATCH = 200
+_CLOCK_TRIES = 3
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisPurseState:
+    """How the purse stands: for readiness and metrics.
+
+    ``backlog`` ends wait to be written; ``lost`` ones found it full or were left in it at shutdown.
+    """
+
+    is_away: bool
+    reason: str | None
+    """Why Redis was away, the last time that it was."""
+    outages: int
+    served_alone: int
+    refused: int
+    backlog: int
+    lost: int
+
+
+class RedisPurse:
+    """Satisfies :class:`gateway.ports.Purse` for any number of processes.
+
+    ``is_server_timed=False`` takes the time from the callers instead of Redis; only for one process,
+    or several with one clock. Must be constructed and used in one event loop.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        when_away: Literal["open", "closed"],
+        clock: Clock,
+        is_server_timed: bool = True,
+        prefix: str = PREFIX,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self._is_open_when_away = when_away == "open"
+        self._clock = clock
+        self._wire = Wire(prefix, is_server_timed=is_server_timed)
+        self._line = RedisLine(url, books=self._wire.books, timeout_s=timeout_s)
+        # Holds on accounts without any limit need no store; only their ending once must be watched.
+        self._unlimited = MemoryPurse()
+        self._alone = Alone()
+        self._backlog = Backlog()
+        self._recovery: asyncio.Task[None] | None = None
+        self._is_due = asyncio.Event()
+        self._leftovers: set[asyncio.Task[Any]] = set()
+        self._reason: str | None = None
+        self._outages = self._refused = 0
+
+    @property
+    def state(self) -> RedisPurseState:
+        """How the purse stands now."""
+        return RedisPurseState(
+            is_away=self._recovery is not None,
+            reason=self._reason,
+            outages=self._outages,
+            served_alone=self._alone.served,
+            refused=self._refused,
+            backlog=len(self._backlog),
+            lost=self._backlog.lost,
+        )
+
+    async def hold(self, claim: Claim) -> Hold:
+        if all(account.limits.is_open for account in claim.accounts):
+            return await self._unlimited.hold(claim)
+        if to_nanos(claim.ceiling) > MOST_NANOS:
+            raise BudgetExhausted(
+                f"this request may cost up to ${show(claim.ceiling)}; a single one may at most hold "
+                f"${show(from_nanos(MOST_NANOS))}"
+            )
+        if self._recovery is not None:
+            return await self._hold_alone(claim)
+        try:
+            reply = await self._hold_in_store(claim)
+        except asyncio.CancelledError:
+            self._start(self._write_end(_undone(claim)))
+            raise
+        except StoreAway as fault:
+            self._begin_outage(fault)
+            try:
+                return await self._hold_alone(claim)
+            except PonderError:
+                # Redis may have taken the hold before it fell silent.
+                self._backlog.add(_undone(claim))
+                raise
+        if "refusals" in reply:
+            raise refusal(reply, reply["now"] / 1000)
+        if reply.get("state") == "ended":
+            raise hold_has_ended(claim.request_id)
+        for account, period, amount in used(claim, reply):
+            self._alone.note(account, period, self._wire.window(period, claim.now).start, amount)
+        return held(claim, reply)
+
+    async def extend(self, hold: Hold, by: Usd, *, now: float) -> Hold:
+        for purse in (self._unlimited, self._alone.purse):
+            if purse.has(hold.request_id):
+                return await purse.extend(hold, by, now=now)
+        extended = after(hold, HoldEvent.EXTEND, amount=by)
+        if extended is None:
+            raise hold_has_ended(hold.request_id)
+        try:
+            reply = await self._call(scripts.EXTEND, self._wire.extend(hold, by, now))
+        except StoreAway:
+            if not self._is_open_when_away:
+                raise self._unavailable() from None
+            return extended
+        if "ended" in reply:
+            raise hold_has_ended(hold.request_id)
+        if "refusals" in reply:
+            raise refusal(reply, hold.held_at)
+        return extended
+
+    async def renew(self, holds: Sequence[Hold], *, now: float, lease_s: float) -> None:
+        await self._unlimited.renew(holds, now=now, lease_s=lease_s)
+        await self._alone.purse.renew(holds, now=now, lease_s=lease_s)
+        stored = [hold for hold in holds if not self._unlimited.has(hold.request_id)]
+        try:
+            for start in range(0, len(stored), _BATCH):
+                batch = stored[start : start + _BATCH]
+                await self._call(scripts.RENEW, self._wire.renew(batch, now, lease_s))
+        except StoreAway:
+            return  # a hold that lapses meanwhile is corrected when it settles
+
+    async def settle(self, hold: Hold, amount: Usd, *, tokens: int, now: float) -> bool:
+        if self._unlimited.has(hold.request_id):
+            return await self._unlimited.settle(hold, amount, tokens=tokens, now=now)
+        is_alone = self._alone.purse.has(hold.request_id)
+        if is_alone:
+            await self._alone.purse.settle(hold, amount, tokens=tokens, now=now)
+        end = End(hold.request_id, hold.accounts, hold.held_at, amount, tokens, now, is_foreign=is_alone)
+        if self._recovery is not None:
+            return self._backlog.add(end)
+        try:
+            return await self._write_end(end)
+        except asyncio.CancelledError:
+            # Whether it was written is not known; to write it again does no harm.
+            self._start(self._write_end(end))
+            raise
+
+    async def release(self, hold: Hold, *, now: float) -> bool:
+        return await self.settle(hold, ZERO, tokens=0, now=now)
+
+    async def spent(self, account: str, period: Period, *, now: float) -> tuple[Usd, Usd]:
+        try:
+            reply = await self._call(scripts.SPENT, self._wire.spent(account, period, now))
+            while reply["more"]:
+                reply = await self._call(scripts.SPENT, self._wire.spent(account, period, now))
+        except StoreAway:
+            if not self._is_open_when_away:
+                raise self._unavailable() from None
+            return await self._alone.purse.spent(account, period, now=now)
+        return from_nanos(int(reply["spent"])), from_nanos(int(reply["held"]))
+
+    async def needs_restore(self) -> bool:
+        try:
+            reply = await self._line.call(scripts.PROBE, {})
+        except StoreAway as fault:
+            self._begin_outage(fault)
+            return False
+        self._wire.learn(reply, self._clock.now())
+        return "lost" in reply
+
+    async def restore(self, spent: Mapping[str, Mapping[Period, Usd]], *, now: float) -> bool:
+        balances = [one for account, amounts in spent.items() for one in self._wire.restore(account, amounts, now)]
+        first, last = balances[:-_BATCH], balances[-_BATCH:]
+        asks: list[Ask] = [{"balances": first[start : start + _BATCH]} for start in range(0, len(first), _BATCH)]
+        asks.append({"balances": last, "opens": True, "read": self._wire.read_at(now)})
+        for ask in asks:
+            if not (await self._set(ask, now))["done"]:
+                return False
+        self._is_due.set()
+        return True
+
+    async def correct(self, account: str, spent: Mapping[Period, Usd], *, now: float) -> None:
+        await self._set({"balances": self._wire.restore(account, spent, now), "corrects": True}, now)
+
+    async def recovered(self) -> None:
+        """Wait until Redis is in use, and all that had ended meanwhile is written."""
+        while self._recovery is not None:
+            await asyncio.wait({self._recovery})
+
+    async def close(self, *, within_s: float) -> None:
+        """Write what still waits, within the given time, and let go of Redis."""
+        if self._leftovers:
+            await asyncio.wait(self._leftovers)
+        if self._recovery is not None:
+            await asyncio.wait({self._recovery}, timeout=within_s)
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.wait({self._recovery})
+        if self._backlog:
+            _log.error(
+                "%d settlements could not be written to Redis before closing: their holds lapse, and the "
+                "journal holds the truth",
+                len(self._backlog),
+            )
+        await self._line.close()
+
+    async def _hold_in_store(self, claim: Claim) -> Reply:
+        for _ in range(_CLOCK_TRIES):
+            reply = await self._line.call(scripts.HOLD, self._wire.hold(claim))
+            self._wire.learn(reply, self._clock.now())
+            _require_books(reply)
+            if "elsewhen" not in reply:
+                return reply
+        raise StoreAway("the clocks of Redis and this machine run too differently to agree on a day")
+
+    async def _hold_alone(self, claim: Claim) -> Hold:
+        if self._is_open_when_away:
+            return await self._alone.hold(claim)
+        self._refused += 1
+        raise self._unavailable()
+
+    async def _write_end(self, end: End) -> bool:
+        """Write an end to Redis, or keep it for later; False when the hold had ended before."""
+        try:
+            return await self._end_in_store(end)
+        except StoreAway as fault:
+            self._begin_outage(fault)
+            return self._backlog.add(end)
+
+    async def _end_in_store(self, end: End) -> bool:
+        reply = await self._line.call(scripts.END, self._wire.end(end, is_charged=end.is_foreign))
+        _require_books(reply)
+        if "opened" in reply and end.held_at * 1000 < reply["opened"]:
+            # Redis had the hold, and lost it with all the others.
+            reply = await self._line.call(scripts.END, self._wire.end(end, is_charged=True))
+            _require_books(reply)
+        return bool(reply["done"])
+
+    async def _call(self, script: scripts.Script, ask: Ask) -> Reply:
+        """The answer of a script; raises StoreAway at once while Redis is away."""
+        if self._recovery is not None:
+            raise StoreAway(self._reason or "Redis is away")
+        try:
+            reply = await self._line.call(script, ask)
+            _require_books(reply)
+        except StoreAway as fault:
+            self._begin_outage(fault)
+            raise
+        return reply
+
+    async def _set(self, fields: Ask, now: float) -> Reply:
+        try:
+            return await self._line.call(scripts.RESTORE, self._wire.ask(now, fields))
+        except StoreAway as fault:
+            self._begin_outage(fault)
+            raise self._unavailable() from fault
+
+    def _begin_outage(self, fault: StoreAway) -> None:
+        self._reason = fault.message
+        if self._recovery is None:
+            self._outages += 1
+            self._alone.begin()
+            self._recovery = asyncio.create_task(self._recover(), name="purse-recovery")
+            consequence = "served within limits of this process alone" if self._is_open_when_away else "refused"
+            _log.error("limits are not shared: %s; requests are %s until Redis is back", fault.message, consequence)
+
+    async def _recover(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        try:
+            while not await self._catch_up():
+                self._is_due.clear()
+                try:
+                    async with asyncio.timeout(pause_s):
+                        await self._is_due.wait()
+                except TimeoutError:
+                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            _log.info("limits are shared again; all that had ended meanwhile is written")
+        finally:
+            self._recovery = None
+
+    async def _catch_up(self) -> bool:
+        """Write the backlog; False when Redis is still away."""
+        try:
+            _require_books(await self._line.call(scripts.PROBE, {}))
+            while self._backlog:
+                ends = self._backlog.first(_BATCH)
+                written = await asyncio.gather(*map(self._end_in_store, ends), return_exceptions=True)
+                for end, outcome in zip(ends, written, strict=True):
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                    self._backlog.remove(end)
+        except StoreAway as fault:
+            self._reason = fault.message
+            return False
+        return True
+
+    def _unavailable(self) -> Unavailable:
+        return Unavailable(
+            f"limits cannot be checked: {self._reason}; requests are accepted again when Redis is back",
+            retry_after_s=LONGEST_PAUSE_S,
+        )
+
+    def _start(self, writing: Coroutine[Any, Any, bool]) -> None:
+        """Finish something although its caller is gone."""
+        task = asyncio.create_task(writing)
+        self._leftovers.add(task)
+        task.add_done_callback(self._leftovers.discard)
+
+
+def _require_books(reply: Reply) -> None:
+    if "lost" in reply:
+        raise StoreAway("Redis has no balances; they are to be restored from the database")
+
+
+def _undone(claim: Claim) -> End:
+    """The end of a hold that nobody received; it keeps one that is still on its way from being made."""
+    return End(claim.request_id, (), claim.now, ZERO, 0, claim.now, is_foreign=True)

@@ -118,7 +118,7 @@ local function keep_rates(account, rates)
       longest = math.max(longest, math.ceil(rates[name] / account[name]))
     end
   end
-  call('PEXPIRE', account.rate, whole(longest + 1000))
+  call('PEXPIRE', account.rate, whole(longest + 60000))
 end
 
 local function wait_ms(debt, units, per_minute)

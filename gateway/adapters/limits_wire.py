@@ -96,10 +96,9 @@ class Wire:
         fields: Ask = {"id": end.request_id, "amount": str(to_nanos(end.amount)), "tokens": end.tokens}
         if is_charged:
             # Which budgets the accounts had is not known any more: every period is charged.
+            held_at = end.held_at + self._ahead_s if end.is_foreign else end.held_at
             fields["charges"] = [
-                self._balance(account, period, window(period, end.held_at + self._ahead_s))
-                for account in end.accounts
-                for period in Period
+                self._balance(account, period, window(period, held_at)) for account in end.accounts for period in Period
             ]
             fields["at"] = _ms(end.at + self._ahead_s)
         return self.ask(end.at, fields)

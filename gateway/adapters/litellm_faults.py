@@ -66,13 +66,31 @@ def translated(fault: BaseException, name: str, *, was_sent: bool) -> UpstreamEr
     meaning = next((MEANINGS[kind.__name__] for kind in type(fault).__mro__ if kind.__module__ == _MODULE), OWN_STATUS)
     if meaning == TIMED_OUT:
         return UpstreamTimedOut(f"upstream {name} did not answer in time")
-    status = getattr(fault, "status_code", None) if meaning == OWN_STATUS else meaning
     kind = type(fault).__name__
-    if was_sent or not isinstance(status, int) or not _LEAST_ERROR <= status < _BEYOND_ERRORS:
+    if was_sent:
         return UpstreamFailed(f"upstream {name} gave litellm no answer that it could read ({kind})")
-    if status in _UNTRANSLATABLE:
+    status = getattr(fault, "status_code", None) if meaning == OWN_STATUS else meaning
+    if status in _UNTRANSLATABLE or (meaning == BROKEN and _is_about_the_request(_origin(fault))):
         return refused(name, InvalidRequest(f"litellm cannot put this request into its provider's form ({kind})"))
-    return refusal(name, status, b"", None)
+    if isinstance(status, int) and _LEAST_ERROR <= status < _BEYOND_ERRORS:
+        return refusal(name, status, b"", None)
+    return UpstreamFailed(
+        f"upstream {name} could not be called through litellm ({type(_origin(fault)).__name__}); the operator should "
+        "check that its provider's name is one of litellm's and that the packages it needs are installed",
+        is_unbilled=True,
+    )
+
+
+def _origin(fault: BaseException) -> BaseException:
+    """What litellm stumbled over first."""
+    while (earlier := fault.__cause__ or fault.__context__) is not None:
+        fault = earlier
+    return fault
+
+
+def _is_about_the_request(origin: BaseException) -> bool:
+    """Whether the request's content made litellm stumble: it does so on values that it did not check."""
+    return type(origin) is Exception or isinstance(origin, ValueError | TypeError | LookupError | AttributeError)
 
 
 def refused(name: str, fault: InvalidRequest) -> UpstreamRefused:

@@ -68,7 +68,7 @@ def chat_arguments(body: Mapping[str, Any], provider: str, supported: Collection
             f"{', '.join(sorted((CHAT_FIELDS & set(supported)) | ALWAYS_TAKEN))}",
         )
     _check_kinds(arguments)
-    _check_tools(arguments.get("tools"))
+    _check_tools(arguments.get("tools", []))
     _check_messages(arguments.get("messages"), takes_addresses=provider in _TAKE_ADDRESSES)
     return arguments
 
@@ -116,11 +116,15 @@ def _check_kinds(arguments: Mapping[str, Any]) -> None:
 
 def _check_tools(tools: object) -> None:
     """Tools that the provider or litellm itself would run cost money that no usage reports."""
-    for position, tool in enumerate(tools if isinstance(tools, list) else ()):
-        if not isinstance(tool, Mapping) or tool.get("type") != "function":
+    if not isinstance(tools, list):
+        raise _refused("tools", "tools must be a list of functions")
+    for position, tool in enumerate(tools):
+        function = tool.get("function") if isinstance(tool, Mapping) and tool.get("type") == "function" else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise _refused(
                 f"tools[{position}]",
-                f"tools[{position}].type must be function: tools that a provider runs are not offered",
+                f"tools[{position}] must have type function and a function with a name: "
+                "tools that a provider runs are not offered",
             )
 
 
@@ -148,11 +152,11 @@ def _check_part(part: Mapping[str, Any], path: str) -> None:
             )
 
 
-def _strings(value: object, depth: int) -> Iterator[tuple[str, str]]:
+def _strings(value: Mapping[str, Any] | list[Any], depth: int) -> Iterator[tuple[str, str]]:
     """Every string below ``value`` with the name of the member that holds it."""
     if depth == 0:
         raise _refused("messages", "messages are nested deeper than any content part is")
-    members = value.items() if isinstance(value, Mapping) else (("", item) for item in value if True)  # type: ignore[attr-defined]
+    members = value.items() if isinstance(value, Mapping) else [("", item) for item in value]
     for key, item in members:
         if isinstance(item, str):
             yield key, item

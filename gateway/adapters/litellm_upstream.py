@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,8 @@ def _library() -> _Library:
     from litellm.llms.base_llm.chat.transformation import BaseLLMException
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-    from gateway.adapters import litellm_wire
-
+    # By name, as it imports httpx, which nothing else needs and which costs start-up 100 ms.
+    litellm_wire = import_module("gateway.adapters.litellm_wire")
     for name in _LOGGERS:  # the import gave them levels and handlers of its own
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         logging.getLogger(name).handlers.clear()
@@ -94,7 +95,7 @@ def _library() -> _Library:
         """Where litellm looks for a client of its own before it makes one: it always finds ours."""
 
         def get_cache(self, key: str, **options: Any) -> Any:
-            return handler if key.startswith("async_httpx_client") else super().get_cache(key, **options)
+            return super().get_cache(key, **options)
 
     litellm.in_memory_llm_clients_cache = Clients()
     litellm.aclient_session = client  # the one for providers that are called by OpenAI's package
@@ -103,6 +104,7 @@ def _library() -> _Library:
     litellm.drop_params = False
     litellm.modify_params = False
     litellm.num_retries = 0
+    litellm.disable_stop_sequence_limit = True  # else it drops all but four in silence
     litellm.cache = None
     litellm.callbacks = []
     litellm.disable_token_counter = True
@@ -148,7 +150,7 @@ class LiteLLMUpstream:
         exchange = _Exchange(self.name, library, witness, deadline)
         try:
             body = self._body(call)
-            arguments = {**self._arguments(library, call.path, body), **self._own_arguments(body), "timeout": timeout}
+            arguments = self._arguments(library, call, body) | self._own_arguments(body) | {"timeout": timeout}
             if call.path == "/embeddings":
                 yield await exchange.embeddings(arguments, body.get("encoding_format"))
             elif call.is_stream:
@@ -174,15 +176,15 @@ class LiteLLMUpstream:
             raise refused(self.name, fault) from fault
         return body
 
-    def _arguments(self, library: _Library, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _arguments(self, library: _Library, call: UpstreamCall, body: Mapping[str, Any]) -> dict[str, Any]:
         """The caller's part of litellm's arguments. Raises UpstreamRefused."""
         try:
-            if path == "/embeddings":
+            if call.path == "/embeddings":
                 return embedding_arguments(body)
             supported = library.litellm.get_supported_openai_params(
                 model=self._bare(str(body.get("model"))), custom_llm_provider=self._provider
             )
-            return chat_arguments(body, self._provider, supported or ())
+            return chat_arguments(body, self._provider, supported or ()) | {"stream": call.is_stream}
         except InvalidRequest as fault:
             raise refused(self.name, fault) from fault
 
@@ -271,8 +273,7 @@ class _Exchange:
             was_readable=reader is not None and reader.can_read,
         )
         if usage is not None:
-            tier = body.get("service_tier")
-            body["usage"] = usage if tier is None else {"service_tier": tier, **usage}
+            body["usage"] = usage
         return body
 
     @asynccontextmanager

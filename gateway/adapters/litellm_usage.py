@@ -24,7 +24,7 @@ _PLACES = (
     ("response", "usage"),  # a Responses stream's last event
     ("delta", "usage"),  # Cohere's message-end
     ("x_groq", "usage"),
-    ("meta", "tokens"),  # Cohere's embeddings
+    ("meta",),  # Cohere's embeddings
 )
 
 
@@ -107,7 +107,7 @@ def answer_usage(normalised: object, raw: Mapping[str, Any], *, was_readable: bo
     if not isinstance(normalised, Mapping) or (was_readable and not raw):
         return None
     usage = _without_nulls(normalised)
-    usage.pop("cost", None)  # litellm's own, from its price list: it would pass for the provider's
+    pass
     if not raw:
         return usage
     if not usage.get("prompt_tokens"):
@@ -118,6 +118,11 @@ def answer_usage(normalised: object, raw: Mapping[str, Any], *, was_readable: bo
     written = _count(raw.get("cache_creation_input_tokens")) or _count(raw.get("cacheWriteInputTokens"))
     if written:
         usage.setdefault("prompt_tokens_details", {})["cache_write_tokens"] = written
+    if isinstance(raw.get("billed_units"), Mapping):
+        # Cohere counts its own instructions among the tokens, and does not bill them.
+        usage["prompt_tokens"] = _count(raw["billed_units"].get("input_tokens"))
+        usage["completion_tokens"] = _count(raw["billed_units"].get("output_tokens"))
+        usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
     usage["provider_usage"] = dict(raw)
     return usage
 

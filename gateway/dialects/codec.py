@@ -57,8 +57,11 @@ class Codec(Protocol):
 
     def render_answer(self, answer: Answer) -> dict[str, Any]: ...
 
-    def read_usage(self, raw: Mapping[str, Any]) -> Usage:
-        """From the provider's ``usage`` object, tolerant of missing and null members."""
+    def find_usage(self, body: Mapping[str, Any]) -> Usage | None:
+        """The usage in a whole answer's body, with what stands beside it and changes its price; None if there is none.
+
+        Tolerant of missing, null and odd members.
+        """
         ...
 
     def reader(self) -> StreamReader: ...

@@ -15,14 +15,16 @@ signature that Anthropic could verify.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from gateway.domain.chat import RedactedThinking, Thinking
+from gateway.domain.chat import Dialect, RedactedThinking, Thinking
 
 _MARK = "ponder:"
 _SIGNED = f"{_MARK}sig:"
 _REDACTED = f"{_MARK}red:"
 _OPENAI = f"{_MARK}openai:"
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,20 @@ class OpenAISeal:
 def is_foreign(opaque: str | None) -> bool:
     """Whether a neutral signature or redacted ``data`` belongs to OpenAI, so that Anthropic would refuse it."""
     return opaque is not None and opaque.startswith(_OPENAI)
+
+
+def carries_foreign_thinking(raw: bytes, dialect: Dialect, *, is_strict: bool) -> bool:
+    """Whether a request's bytes hold thinking that an upstream of its own dialect would refuse.
+
+    Such a history was made by another provider's model through this gateway; it is rendered anew,
+    without that thinking, in place of passing through. ``is_strict``: the upstream refuses unknown
+    fields as well. A prompt that merely quotes these marks is rendered anew too, and loses nothing.
+    """
+    if dialect is Dialect.OPENAI_CHAT:
+        return is_strict and (b'"thinking_blocks"' in raw or b'"reasoning_content"' in raw)
+    if dialect is Dialect.OPENAI_RESPONSES:
+        return _SIGNED.encode() in raw or _REDACTED.encode() in raw
+    return _OPENAI.encode() in raw or _UNSIGNED.search(raw) is not None
 
 
 def openai_seal(thinking: Thinking | RedactedThinking) -> OpenAISeal | None:

@@ -31,7 +31,8 @@ class Verdict(Enum):
 class Tap(Protocol):
     """What was learned from the events seen so far."""
 
-    usage: dict[str, Any] | None
+    answer: dict[str, Any] | None
+    """What :meth:`gateway.dialects.codec.Codec.find_usage` reads; None until a usage came."""
     answer_id: str | None
     finish: str | None
     error: str | None
@@ -66,11 +67,11 @@ def error_kind(error: object) -> str:
 class ChatTap:
     """openai-chat. ``hides_usage``: the client did not ask for the usage chunk that we asked for."""
 
-    __slots__ = ("_hides_usage", "answer_id", "deltas", "error", "finish", "usage")
+    __slots__ = ("_hides_usage", "answer", "answer_id", "deltas", "error", "finish")
 
     def __init__(self, *, hides_usage: bool) -> None:
         self._hides_usage = hides_usage
-        self.usage: dict[str, Any] | None = None
+        self.answer: dict[str, Any] | None = None
         self.answer_id: str | None = None
         self.finish: str | None = None
         self.error: str | None = None
@@ -101,7 +102,7 @@ class ChatTap:
                 self.finish = choices[0]["finish_reason"]
         usage = chunk.get("usage")
         if isinstance(usage, dict):
-            self.usage = usage
+            self.answer = {"usage": usage, "service_tier": chunk.get("service_tier")}
             if self._hides_usage and choices == []:
                 return Verdict.DROP
         return Verdict.PASS
@@ -110,10 +111,10 @@ class ChatTap:
 class MessagesTap:
     """anthropic-messages: input usage at ``message_start``, cumulative usage at ``message_delta``."""
 
-    __slots__ = ("answer_id", "deltas", "error", "finish", "usage")
+    __slots__ = ("answer", "answer_id", "deltas", "error", "finish")
 
     def __init__(self) -> None:
-        self.usage: dict[str, Any] | None = None
+        self.answer: dict[str, Any] | None = None
         self.answer_id: str | None = None
         self.finish: str | None = None
         self.error: str | None = None
@@ -148,19 +149,20 @@ class MessagesTap:
     def _merge(self, usage: object) -> None:
         if isinstance(usage, dict):
             said = {name: value for name, value in usage.items() if value is not None}
-            self.usage = {**(self.usage or {}), **said}
+            earlier = self.answer["usage"] if self.answer is not None else {}
+            self.answer = {"usage": {**earlier, **said}}
 
 
 class ResponsesTap:
     """openai-responses: the terminal event carries the whole response, usage included."""
 
-    __slots__ = ("answer_id", "deltas", "error", "finish", "usage")
+    __slots__ = ("answer", "answer_id", "deltas", "error", "finish")
 
     _NAMES = re.compile(rb"response\.(?:completed|incomplete|failed|created)|\"error\"")
     _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
     def __init__(self) -> None:
-        self.usage: dict[str, Any] | None = None
+        self.answer: dict[str, Any] | None = None
         self.answer_id: str | None = None
         self.finish: str | None = None
         self.error: str | None = None
@@ -188,7 +190,7 @@ class ResponsesTap:
             return Verdict.PASS
         self.finish = str(response.get("status", ""))
         if isinstance(response.get("usage"), dict):
-            self.usage = response["usage"]
+            self.answer = response
         if kind == "response.failed":
             self.error = error_kind(response.get("error"))
         return Verdict.TERMINAL

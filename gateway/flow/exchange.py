@@ -156,6 +156,7 @@ class Exchange:
         model = self.model.name if self.model else "unknown"
         self.house.meter.request(
             endpoint=record.endpoint,
+            operation=self.ask.endpoint.operation.value,
             model=model,
             result=record.result.value,
             total_s=record.total_s,

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.dialects.codec import Codec
 from gateway.dialects.json_bytes import dumps, splice
 from gateway.dialects.openai_chat import only_documented
+from gateway.dialects.seals import carries_foreign_thinking
 from gateway.domain.ask import Ask, Operation
 from gateway.domain.chat import Conversation, Dialect
 from gateway.domain.model import Model
@@ -63,9 +64,13 @@ async def plan_route(exchange: Exchange) -> Route:
     exchange.plan = decide(model, _facts(ask), catalog.snapshots)
     upstream = catalog.upstreams[model.upstream]
     await _check_pin(exchange, model)
-    if ask.endpoint.dialect in upstream.dialects:
-        return _pass_through(exchange, model, upstream)
-    return _translate(exchange, model, upstream)
+    dialect = ask.endpoint.dialect
+    if dialect not in upstream.dialects:
+        return _translate(exchange, model, upstream, upstream.dialects[0])
+    if carries_foreign_thinking(ask.raw, dialect, is_strict=catalog.terms[model.upstream].is_openai):
+        exchange.degraded.append("rewritten: the history holds another provider's thinking")
+        return _translate(exchange, model, upstream, dialect)
+    return _pass_through(exchange, model, upstream)
 
 
 def _facts(ask: Ask) -> Facts:
@@ -118,7 +123,7 @@ def _pass_through(exchange: Exchange, model: Model, upstream: Upstream) -> Route
     )
 
 
-def _translate(exchange: Exchange, model: Model, upstream: Upstream) -> Route:
+def _translate(exchange: Exchange, model: Model, upstream: Upstream, target: Dialect) -> Route:
     ask, house, catalog = exchange.ask, exchange.house, exchange.catalog
     if ask.endpoint.operation is Operation.COUNT_TOKENS:
         exchange.degraded.append("input_tokens estimated")
@@ -127,7 +132,6 @@ def _translate(exchange: Exchange, model: Model, upstream: Upstream) -> Route:
         raise InvalidRequest(f"model {model.name!r} is at an upstream that does not offer {ask.endpoint.path}")
     conversation = house.codecs[ask.endpoint.dialect].read_request(ask.body)
     _refuse_untranslatable(conversation)
-    target = upstream.dialects[0]
     codec = house.codecs[target]
     rendered = codec.render_request(
         replace(conversation, model=model.upstream_name, include_usage=True),

@@ -74,7 +74,7 @@ class PassThrough:
         return (verdict, b"", event) if verdict is Verdict.TERMINAL else (verdict, event, b"")
 
     def usage(self) -> Usage | None:
-        return None if self._tap.usage is None else self._codec.read_usage(self._tap.usage)
+        return None if self._tap.answer is None else self._codec.find_usage(self._tap.answer)
 
     def failure(self, message: str, kind: str) -> bytes:
         return self._codec.writer(include_usage=False).write(Failed(message, kind))

@@ -11,7 +11,6 @@ from gateway.dialects.json_bytes import dumps, loads
 from gateway.dialects.tap import error_kind
 from gateway.domain.chat import Dialect
 from gateway.domain.record import Result
-from gateway.domain.usage import Usage
 from gateway.errors import InvalidRequest, UpstreamError, UpstreamFailed
 from gateway.flow.attempts import pause_or_raise, result_of, upstream_call
 from gateway.flow.exchange import Exchange
@@ -67,7 +66,7 @@ async def _call(exchange: Exchange, route: Route) -> tuple[bytes, Mapping[str, A
         except asyncio.CancelledError:
             exchange.end_call(call, Result.DISCONNECTED, error="the client went away before the answer")
             raise
-        exchange.end_call(call, Result.ANSWERED, _usage(exchange, route, body))
+        exchange.end_call(call, Result.ANSWERED, exchange.house.codecs[route.dialect].find_usage(body))
         _note_answer(exchange, route, body)
         return raw, body
 
@@ -83,11 +82,6 @@ def _checked(raw: bytes, upstream: str) -> Mapping[str, Any]:
     if body.get("error") is not None and body.get("object") != "response":
         raise UpstreamFailed(f"upstream {upstream} answered 200 with an error ({error_kind(body['error'])})")
     return body
-
-
-def _usage(exchange: Exchange, route: Route, body: Mapping[str, Any]) -> Usage | None:
-    raw = body.get("usage")
-    return exchange.house.codecs[route.dialect].read_usage(raw) if isinstance(raw, dict) else None
 
 
 def _note_answer(exchange: Exchange, route: Route, body: Mapping[str, Any]) -> None:

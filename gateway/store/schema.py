@@ -1,14 +1,15 @@
 """The database's schema: whether it is this release's, and bringing it there.
 
-Migrations lie in ``gateway/store/migrations``, inside the package, so that an installed wheel holds
-them. Alembic is configured here and not by a file, and imported only when a migration is due: it
-costs as much time as the rest of a start.
+Migrations lie in ``migrations/`` beside this package in a checkout, and under the environment's
+``share/ponder`` when installed from a wheel. Alembic is configured here and not by a file, and
+imported only when a migration is due: it costs as much time as the rest of a start.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sysconfig
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,7 +26,8 @@ from gateway.store.base import Database, locate, open_async, translating
 HEAD = "20261122_0600"
 """The newest revision in ``migrations/versions``. Revisions are dates, so their order is that of text."""
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+_CHECKOUT = Path(__file__).parents[2] / "migrations"
+MIGRATIONS = _CHECKOUT if _CHECKOUT.is_dir() else Path(sysconfig.get_path("data"), "share", "ponder", "migrations")
 
 MIGRATION_LOCK = 7_665_776_982
 """The advisory lock of PostgreSQL that every migrator takes; a number that means nothing else to anyone."""

@@ -23,10 +23,11 @@ _COMMAND = (sys.executable, "-m", "gateway.adapters.embedded_model", "--port")
 def served() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The model's process and its address, on a port that the system chose."""
     with subprocess.Popen([*_COMMAND, "0"], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        yield process, line.split()[-1]
-        process.kill()
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline().split()[-1]
+        finally:
+            process.kill()
 
 
 def test_the_file_is_found_without_importing_its_package() -> None:

@@ -52,6 +52,29 @@ def test_of_an_answer_that_came_litellms_verdict_is_not_the_callers_fault(name: 
     assert not error.is_unbilled
 
 
+def _wrapped(origin: Exception) -> Exception:
+    fault = _stand_in("APIConnectionError", status=500)
+    fault.__context__ = origin
+    return fault
+
+
+@pytest.mark.parametrize("origin", [Exception("PROMPT"), TypeError("PROMPT"), KeyError("PROMPT")])
+def test_a_request_that_litellm_stumbles_over_is_refused(origin: Exception) -> None:
+    """litellm reports its own stumbling as a broken connection; trying again would not help."""
+    error = translated(_wrapped(origin), "up", was_sent=False)
+    assert isinstance(error, UpstreamRefused)
+    assert not error.is_retryable
+
+
+@pytest.mark.parametrize("origin", [ImportError("PROMPT"), OSError("PROMPT"), RuntimeError("PROMPT")])
+def test_what_only_the_operator_can_mend_is_a_failure_that_cost_nothing(origin: Exception) -> None:
+    """A missing package or credential is no fault of the caller's."""
+    error = translated(_wrapped(origin), "up", was_sent=False)
+    assert type(error) is UpstreamFailed
+    assert error.is_unbilled
+    assert "operator" in error.message
+
+
 def test_a_fault_that_is_not_litellms_is_a_failure() -> None:
     """What litellm trips over (a KeyError in an odd answer) is an upstream's failure."""
     assert type(translated(KeyError("PROMPT"), "up", was_sent=True)) is UpstreamFailed

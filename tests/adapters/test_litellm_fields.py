@@ -69,6 +69,8 @@ def test_hints_and_defaults_are_left_out_where_the_provider_lacks_them() -> None
         ("stream_options", {"include_usage": True, "api_base": "http://evil"}),
         ("tools", [{"type": "mcp", "server_url": "http://evil"}]),
         ("tools", [{"googleSearch": {}}]),
+        ("tools", [{"type": "function"}]),
+        ("tools", "all"),
         ("messages", "hello"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.adapters.litellm_usage import UsageReader, answer_usage, find_usage
-from gateway.dialects.openai_chat import CODEC
+from gateway.dialects.openai_chat.usage import read_usage
 
 ANTHROPIC = {"input_tokens": 3, "output_tokens": 90, "output_tokens_details": {"thinking_tokens": 70}}
 
@@ -47,6 +47,15 @@ def test_a_stream_is_read_however_it_is_cut(size: int) -> None:
     assert reader.usage == ANTHROPIC
 
 
+def test_only_what_cohere_bills_is_counted() -> None:
+    """Cohere's tokens include its own instructions, which it does not charge for."""
+    raw = {"billed_units": {"input_tokens": 5, "output_tokens": 7}, "tokens": {"input_tokens": 71, "output_tokens": 9}}
+    usage = answer_usage({"prompt_tokens": 71, "completion_tokens": 9, "total_tokens": 80}, raw, was_readable=True)
+    assert usage is not None
+    read = read_usage(usage)
+    assert (read.input_tokens, read.output_tokens) == (5, 7)
+
+
 def test_a_framing_that_cannot_be_read_is_known_as_such() -> None:
     """Bedrock's binary event stream is passed over, so that litellm's view of it stands."""
     reader = UsageReader("application/vnd.amazon.eventstream")
@@ -66,7 +75,7 @@ def test_thinking_that_litellm_reads_as_zero_is_taken_from_the_provider() -> Non
     }
     usage = answer_usage(normalised, ANTHROPIC, was_readable=True)
     assert usage is not None
-    assert CODEC.read_usage(usage).thinking_tokens == 70
+    assert read_usage(usage).thinking_tokens == 70
     assert usage["provider_usage"] == ANTHROPIC
 
 
@@ -75,7 +84,7 @@ def test_cache_writes_are_counted_under_the_dialects_name() -> None:
     normalised = {"prompt_tokens": 103, "completion_tokens": 1, "total_tokens": 104}
     usage = answer_usage(normalised, {"input_tokens": 3, "cache_creation_input_tokens": 100}, was_readable=True)
     assert usage is not None
-    read = CODEC.read_usage(usage)
+    read = read_usage(usage)
     assert (read.input_tokens, read.cache_write_5m_tokens) == (3, 100)
 
 
@@ -83,10 +92,10 @@ def test_litellms_own_price_never_passes_for_the_providers() -> None:
     """A cost in usage wins over the price list, so only a provider may have put it there."""
     litellms = answer_usage({"prompt_tokens": 1, "cost": 0.5}, {"promptTokenCount": 1}, was_readable=True)
     assert litellms is not None
-    assert CODEC.read_usage(litellms).reported_cost_usd is None
+    assert read_usage(litellms).reported_cost_usd is None
     openrouters = answer_usage({}, {"prompt_tokens": 1, "cost": 0.5}, was_readable=True)
     assert openrouters is not None
-    assert CODEC.read_usage(openrouters).reported_cost_usd == "0.5"
+    assert read_usage(openrouters).reported_cost_usd == "0.5"
 
 
 def test_no_report_is_no_usage() -> None:

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.seals import OpenAISeal, encrypted_content, is_foreign, openai_seal, read_sealed
-from gateway.domain.chat import RedactedThinking, Thinking
+from gateway.dialects.seals import (
+    OpenAISeal,
+    carries_foreign_thinking,
+    encrypted_content,
+    is_foreign,
+    openai_seal,
+    read_sealed,
+)
+from gateway.domain.chat import Dialect, RedactedThinking, Thinking
 from tests.dialects.strategies import redacted_thinkings, thinkings
 
 
@@ -39,3 +46,23 @@ def test_signatures_of_anthropic_are_not_foreign() -> None:
     assert not is_foreign("EqQBCgIYAhIM")
     assert not is_foreign(None)
     assert openai_seal(Thinking("x", "EqQBCgIYAhIM")) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "dialect", "is_strict", "expected"),
+    [
+        (b'{"messages":[{"role":"assistant","thinking_blocks":[]}]}', Dialect.OPENAI_CHAT, True, True),
+        (b'{"messages":[{"role":"assistant","thinking_blocks":[]}]}', Dialect.OPENAI_CHAT, False, False),
+        (b'{"messages":[{"role":"user","content":"hi"}]}', Dialect.OPENAI_CHAT, True, False),
+        (b'{"input":[{"encrypted_content":"ponder:sig:abc"}]}', Dialect.OPENAI_RESPONSES, False, True),
+        (b'{"input":[{"encrypted_content":"gAAAA"}]}', Dialect.OPENAI_RESPONSES, False, False),
+        (b'{"messages":[{"content":[{"signature":"ponder:openai:rs_1:x"}]}]}', Dialect.ANTHROPIC_MESSAGES, False, True),
+        (b'{"messages":[{"content":[{"signature": ""}]}]}', Dialect.ANTHROPIC_MESSAGES, False, True),
+        (b'{"messages":[{"content":[{"signature":"EqQB"}]}]}', Dialect.ANTHROPIC_MESSAGES, False, False),
+    ],
+)
+def test_histories_with_another_providers_thinking_are_told_apart(
+    raw: bytes, dialect: Dialect, is_strict: bool, expected: bool
+) -> None:
+    """A same-dialect request passes through unless its upstream would refuse the thinking in it."""
+    assert carries_foreign_thinking(raw, dialect, is_strict=is_strict) is expected

@@ -25,7 +25,7 @@ _CHAT = [
     _chunk({"role": "assistant", "content": ""}, usage=None),
     _chunk({"content": 'he said "usage": {}'}, usage=None),
     _chunk({}, "stop", usage=None),
-    {"id": "c1", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 5}},
+    {"id": "c1", "choices": [], "service_tier": "flex", "usage": {"prompt_tokens": 3, "completion_tokens": 5}},
 ]
 
 
@@ -37,7 +37,7 @@ def test_a_chat_stream(is_spaced: bool, hides_usage: bool) -> None:
     verdicts = [tap.see(_event(body, is_spaced=is_spaced)) for body in _CHAT]
     assert verdicts == [Verdict.PASS] * 3 + [Verdict.DROP if hides_usage else Verdict.PASS]
     assert tap.see(b"data: [DONE]\n\n") is Verdict.TERMINAL
-    assert tap.usage == {"prompt_tokens": 3, "completion_tokens": 5}
+    assert tap.answer == {"usage": {"prompt_tokens": 3, "completion_tokens": 5}, "service_tier": "flex"}
     assert (tap.answer_id, tap.finish, tap.deltas) == ("c1", "stop", 3)
 
 
@@ -45,7 +45,7 @@ def test_usage_on_the_last_choice_is_kept_and_passed() -> None:
     """Servers that put usage beside a choice lose nothing: that chunk holds answer content too."""
     tap = ChatTap(hides_usage=True)
     assert tap.see(_event(_chunk({"content": "x"}, "length", usage={"completion_tokens": 1}))) is Verdict.PASS
-    assert tap.usage == {"completion_tokens": 1}
+    assert tap.answer == {"usage": {"completion_tokens": 1}, "service_tier": None}
 
 
 def test_a_chat_stream_that_reports_an_error() -> None:
@@ -69,7 +69,7 @@ def test_an_anthropic_stream() -> None:
     for name, body in events:
         assert tap.see(_event({"type": name, **body}, name=name)) is Verdict.PASS
     assert tap.see(_event({"type": "message_stop"}, name="message_stop")) is Verdict.TERMINAL
-    assert tap.usage == {"input_tokens": 9, "output_tokens": 7}
+    assert tap.answer == {"usage": {"input_tokens": 9, "output_tokens": 7}}
     assert (tap.answer_id, tap.finish, tap.deltas) == ("m1", "end_turn", 1)
 
 
@@ -91,7 +91,7 @@ def test_a_responses_stream(has_names: bool) -> None:
     end = {"type": "response.completed", "response": {"id": "r1", "status": "completed", "usage": {"input_tokens": 2}}}
     verdicts = [tap.see(_event(body, name=body["type"] if has_names else "")) for body in (created, delta, done, end)]
     assert verdicts == [Verdict.PASS, Verdict.PASS, Verdict.PASS, Verdict.TERMINAL]
-    assert tap.usage == {"input_tokens": 2}
+    assert tap.answer == end["response"]
     assert (tap.answer_id, tap.finish, tap.deltas) == ("r1", "completed", 1)
 
 

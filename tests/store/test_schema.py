@@ -1,4 +1,4 @@
-"""Tests of gateway/store/schema.py and gateway/store/migrations."""
+"""Tests of gateway/store/schema.py and migrations."""
 
 from __future__ import annotations
 

@@ -42,8 +42,10 @@ def test_a_killed_supervisor_takes_its_children_along(kind: str, tmp_path: Path)
     subprocess.run(["mkfifo", farewell], check=True)
     command = [sys.executable, "-c", _PARENT.format(kind=kind), _CHILD, str(farewell)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        assert parent.stdout.readline() == "up\n"
-        parent.kill()
+        try:
+            assert parent.stdout is not None
+            assert parent.stdout.readline() == "up\n"
+        finally:
+            parent.kill()
         reader = subprocess.run(["cat", farewell], capture_output=True, text=True, timeout=20, check=True)
     assert reader.stdout == "told to stop"

@@ -12,7 +12,7 @@ from collections import deque
 from itertools import islice
 
 from gateway.adapters.journal.entries import Unreadable
-from gateway.adapters.journal.folders import Folder, Position
+from gateway.adapters.journal.folders import Folder, Position, Progress
 from gateway.adapters.journal.mover import Batch
 from gateway.adapters.journal.reading import read
 from gateway.adapters.journal.segments import SegmentWriter
@@ -93,6 +93,11 @@ class Backlog:
         self._flushes: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
+    def moved_to(self) -> Position:
+        """Before it, everything is in the database."""
+        return self._moved_to
+
+    @property
     def waiting(self) -> int:
         """How many records are not in the database yet."""
         return self._added - self._done
@@ -171,8 +176,8 @@ class Backlog:
         self._settle_down()
         return None
 
-    def moved(self, batch: Batch) -> Position:
-        """Forget a batch that is in the database; where everything before is moved."""
+    def moved(self, batch: Batch) -> None:
+        """Forget a batch that is in the database, and note how far everything is."""
         self._done += len(batch.records)
         if batch.end is None:
             self._unwritten.remove(len(batch.records))
@@ -182,7 +187,13 @@ class Backlog:
         else:
             self._shrink_gap(batch.end)
         self._settle_down()
-        return self._moved_to
+        self.note()
+
+    def note(self) -> None:
+        """Write the checkpoint; with nothing waiting it stands at the end."""
+        if not self.waiting:
+            self._moved_to = self._segments.head
+        self._folder.note(Progress(self._moved_to))
 
     def _shrink_gap(self, start: Position) -> None:
         self._gap = start
@@ -203,7 +214,6 @@ class Backlog:
             self._is_due.clear()
         if not self.waiting and not self._closing:
             self._arrived.clear()
-            self._moved_to = self._segments.head
 
     async def flush(self) -> None:
         """Wait until what waits now is in the database; the batch's delay is skipped."""

@@ -14,7 +14,7 @@ import shutil
 import struct
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -49,8 +49,12 @@ class Folder:
         self._checkpoint = os.open(path / _CHECKPOINT, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def note(self, progress: Progress) -> None:
-        """Write the checkpoint; in one small write, so that a crash leaves the old one or the new one."""
-        os.pwrite(self._checkpoint, _pack(progress), 0)
+        """Write the checkpoint; in one small write, so that a crash leaves the old one or the new one.
+
+        A disk that does not take it is no harm: what was moved since is moved again.
+        """
+        with suppress(OSError):
+            os.pwrite(self._checkpoint, _pack(progress), 0)
 
     def progress(self) -> Progress:
         """The checkpoint; the beginning where it cannot be relied upon.
@@ -63,8 +67,12 @@ class Folder:
             return Progress(BEGINNING)
         return _unpack(os.pread(self._checkpoint, _PROGRESS.size, 0))
 
+    def noted_at(self) -> float:
+        """When the checkpoint was written last, in Unix seconds."""
+        return os.fstat(self._checkpoint).st_mtime
+
     def claim(self) -> None:
-        """Note that what is moved from now on is moved in this start of the machine."""
+        """Rely on the checkpoint as it stands now, and on what is noted from now on."""
         os.ftruncate(self._owner, 0)
         os.pwrite(self._owner, _boot_id(), 0)
 
@@ -119,12 +127,12 @@ def create(root: Path) -> Folder:
 
 def adopt(root: Path, *, ignoring: Collection[Path]) -> list[Folder]:
     """The folders under ``root`` whose processes are gone: ours from now on."""
-    adopted = []
     with _entrance(root):
-        for path in sorted(root.iterdir()):
-            if path not in ignoring and _is_ours(path) and (owner := _lock(path)) is not None:
-                adopted.append(Folder(path, owner))
-    return adopted
+        return [
+            Folder(path, owner)
+            for path in sorted(root.iterdir())
+            if path not in ignoring and _is_ours(path) and (owner := _lock(path)) is not None
+        ]
 
 
 def _is_ours(path: Path) -> bool:

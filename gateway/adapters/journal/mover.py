@@ -66,38 +66,41 @@ class Mover:
 
     async def run(self) -> None:
         """Move until the source is at its end."""
-        while (batch := await self._source.take()) is not None:
-            retry_s = self._first_retry_s
-            while not await self._move(batch, retry_s):
-                await self._pause(retry_s)
-                retry_s = min(2 * retry_s, self._longest_retry_s)
+        batch: Batch | None = None
+        retry_s = self._first_retry_s
+        while True:
+            try:
+                if batch is None and (batch := await self._source.take()) is None:
+                    return
+                refused = await self._store.keep(batch.records)
+            except PonderError as fault:
+                self._note_failure(fault.message, retry_s)
+            except Exception as fault:  # noqa: BLE001 - the outermost loop: a fault of ours must not end recording
+                _log.debug("unexpected fault while moving records", exc_info=True)
+                self._note_failure(f"unexpected {type(fault).__name__}", retry_s)
+            else:
+                self._source.moved(batch)
+                self._note_success(len(batch.records), refused)
+                batch, retry_s = None, self._first_retry_s
+                continue
+            await self._pause(retry_s)
+            retry_s = min(2 * retry_s, self._longest_retry_s)
 
     def hasten(self) -> None:
         """Make the pauses between attempts short: the time left is bounded."""
         self._closing.set()
 
-    async def _move(self, batch: Batch, retry_s: float) -> bool:
-        try:
-            refused = await self._store.keep(batch.records)
-        except PonderError as fault:
-            self._note_failure(fault.message, retry_s)
-        except Exception as fault:  # noqa: BLE001 - the outermost loop: a fault of ours must not end recording
-            _log.debug("unexpected fault while moving records", exc_info=True)
-            self._note_failure(f"unexpected {type(fault).__name__}", retry_s)
-        else:
-            self._source.moved(batch)
-            self._state.moved += len(batch.records) - refused
-            self._state.refused += refused
-            if self._state.fault is not None:
-                self._state.fault = None
-                _log.info("records reach the database again")
-            return True
-        return False
-
     def _note_failure(self, reason: str, retry_s: float) -> None:
         if self._state.fault is None:
             _log.warning("records wait in the journal: %s; next attempt in %g s", reason, retry_s)
         self._state.fault = reason
+
+    def _note_success(self, records: int, refused: int) -> None:
+        self._state.moved += records - refused
+        self._state.refused += refused
+        if self._state.fault is not None:
+            self._state.fault = None
+            _log.info("records reach the database again")
 
     async def _pause(self, seconds: float) -> None:
         if self._closing.is_set():

@@ -8,24 +8,147 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from collections import deque
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.adapters.journal.entries import Unreadable
-from gateway.adapters.journal.folders import Folder, Position, Progress, adopt
-from gateway.adapters.journal.mover import Batch, Mover
+from gateway.adapters.journal.folders import Folder, Progress, adopt
+from gateway.adapters.journal.mover import Batch, Mover, Source
 from gateway.adapters.journal.reading import read
 from gateway.domain.record import Opening, RequestRecord, interrupted
 
+_log = logging.getLogger(__name__)
 
-@dataclass(slots=True)
-class Recovered:
-    """What was found in orphaned folders so far."""
 
-    folders: int = 0
-    records: int = 0
-    damaged: int = 0
-    interrupted: list[Opening] = field(default_factory=list)
+class Orphan:
+    """What a process that is gone left. Satisfies :class:`~gateway.adapters.journal.mover.Source`."""
+
+    def __init__(self, folder: Folder, *, batch_size: int) -> None:
+        self.damaged = 0
+        self.fault: str | None = None
+        """Why not everything could be read; what follows is left where it is."""
+        self.interrupted: list[Opening] = []
+        """Opened and never settled; complete once everything was taken."""
+        self._folder = folder
+        self._batch_size = batch_size
+        self._moved_to = folder.progress().position
+        # Read from the segment's beginning: the requests that were open there stand in it.
+        self._at = (self._moved_to[0], 0)
+        self._until = folder.end()
+        self._open: dict[str, Opening] = {}
+
+    async def take(self) -> Batch | None:
+        """The next records: the settled ones, then those of the interrupted requests."""
+        try:
+            settled = await self._settled()
+        except OSError as fault:
+            self.fault = f"it cannot be read ({os.strerror(fault.errno or 0)})"
+            return None
+        if settled:
+            return Batch(tuple(settled), self._at)
+        if self.fault is not None:
+            return None
+        openings = [self._open.pop(request) for request in list(self._open)[: self._batch_size]]
+        self.interrupted += openings
+        return Batch(tuple(interrupted(opening) for opening in openings), None) if openings else None
+
+    async def _settled(self) -> list[RequestRecord]:
+        records: list[RequestRecord] = []
+        while self._at < self._until and len(records) < self._batch_size and self.fault is None:
+            reading = await asyncio.to_thread(read, self._folder, self._at, self._until)
+            self.damaged += reading.damaged
+            for entry, end in reading.entries:
+                if isinstance(entry, Unreadable):
+                    self.fault = str(entry)
+                    return records
+                self._at = end
+                if isinstance(entry, Opening):
+                    self._open[entry.id] = entry
+                    continue
+                self._open.pop(entry.id, None)
+                if end > self._moved_to:
+                    records.append(entry)
+            self._at = reading.next
+        return records
+
+    def moved(self, batch: Batch) -> None:
+        """Note the checkpoint. Interrupted requests have none: they are found again, and kept once."""
+        if batch.end is not None:
+            self._folder.note(Progress(batch.end))
+
+    def finish(self) -> None:
+        """Note that nothing is left."""
+        self._folder.note(Progress(self._until, is_finished=True))
+
+
+class Recovery:
+    """Adopts the folders of processes that are gone, and deletes them some time after they were moved."""
+
+    def __init__(self, root: Path, mover: Callable[[Source], Mover], *, batch_size: int, keep_moved_s: float) -> None:
+        self.adopted = self.damaged = self.interrupted = 0
+        self._root = root
+        self._mover = mover
+        self._batch_size = batch_size
+        self._keep_moved_s = keep_moved_s
+        self._moved: list[Folder] = []
+        self._set_aside: set[Path] = set()
+
+    async def sweep(self) -> tuple[Opening, ...]:
+        """Move what lies there from processes that are gone; the interrupted requests among it."""
+        found: list[Opening] = []
+        waiting = await asyncio.to_thread(adopt, self._root, ignoring=self._set_aside)
+        try:
+            while waiting:
+                found += await self._move(waiting[0])
+                waiting.pop(0)
+        finally:
+            for folder in waiting:
+                folder.close()
+        await asyncio.to_thread(self._delete_expired)
+        return tuple(found)
+
+    async def _move(self, folder: Folder) -> list[Opening]:
+        if folder.progress().is_finished:
+            self._moved.append(folder)
+            return []
+        orphan = Orphan(folder, batch_size=self._batch_size)
+        folder.claim()
+        await self._mover(orphan).run()
+        self.adopted += 1
+        self.damaged += orphan.damaged
+        self.interrupted += len(orphan.interrupted)
+        if orphan.fault is not None:
+            _log.error(
+                "the journal of a process that is gone, %s, was moved up to what this release cannot read and is "
+                "left there: %s; start the release that wrote it once more",
+                folder.path.name,
+                orphan.fault,
+            )
+            self._set_aside.add(folder.path)
+            folder.close()
+            return []
+        orphan.finish()
+        self._moved.append(folder)
+        if orphan.interrupted:
+            _log.warning(
+                "%d requests were interrupted when their process ended; their cost is unknown", len(orphan.interrupted)
+            )
+        return orphan.interrupted
+
+    def _delete_expired(self) -> None:
+        expired = time.time() - self._keep_moved_s
+        kept = []
+        for folder in self._moved:
+            if folder.noted_at() < expired:
+                folder.remove()
+            else:
+                kept.append(folder)
+        self._moved = kept
+
+    def close(self) -> None:
+        """Let go of the folders; the next process deletes them."""
+        for folder in self._moved:
+            folder.close()
+        self._moved.clear()

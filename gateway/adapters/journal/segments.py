@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -53,15 +54,15 @@ class SegmentWriter:
         path = self._folder.segment(number)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
-        carried = self._carried()
-        try:
-            if os.write(descriptor, carried) != len(carried):
-                raise OSError("no room for the open requests")
-        except OSError:
+        left = self._carried()
+        carried_bytes = len(left)
+        with suppress(OSError):
+            left = left[os.write(descriptor, left) :]
+        if left:
             os.close(descriptor)
             path.unlink()
-            raise
-        self._descriptor, self.number, self.offset = descriptor, number, len(carried)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._descriptor, self.number, self.offset = descriptor, number, carried_bytes
         self._begun = time.monotonic()
         self._syncer.take_over(descriptor)
 
@@ -70,6 +71,10 @@ class SegmentWriter:
         if self.offset and time.monotonic() - self._begun > age_s:
             with suppress(OSError):
                 self.rotate()
+
+    def close(self) -> None:
+        """Write no more; the syncer closes the file."""
+        self._descriptor = -1
 
     def _finish(self, frame: bytes) -> None:
         """Write what a first write left over; on failure take the beginning back.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
@@ -16,7 +17,7 @@ _log = logging.getLogger(__name__)
 class Syncer:
     """Syncs a file some time after it was written to, and closes files that are written no more."""
 
-    def __init__(self, folder: str, *, every_s: float) -> None:
+    def __init__(self, folder: Path, *, every_s: float) -> None:
         self.is_due = False
         """Something was written since the last sync began. Looked at for each write, hence no method."""
         self.fault: str | None = None

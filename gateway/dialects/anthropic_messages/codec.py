@@ -37,8 +37,9 @@ class AnthropicMessages:
     def render_answer(self, answer: Answer) -> dict[str, Any]:
         return render_answer(answer)
 
-    def read_usage(self, raw: Mapping[str, Any]) -> Usage:
-        return read_usage(raw)
+    def find_usage(self, body: Mapping[str, Any]) -> Usage | None:
+        raw = body.get("usage")
+        return read_usage(raw) if isinstance(raw, Mapping) else None
 
     def reader(self) -> AnthropicStreamReader:
         return AnthropicStreamReader()

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.dialects.codec import Codec, Rendered, StreamReader, StreamWriter
-from gateway.dialects.openai_chat.answer import read_answer, render_answer
+from gateway.dialects.openai_chat.answer import find_usage, read_answer, render_answer
 from gateway.dialects.openai_chat.extensions import only_documented
 from gateway.dialects.openai_chat.reader import Reader
 from gateway.dialects.openai_chat.render import render_request
 from gateway.dialects.openai_chat.request import read_request
-from gateway.dialects.openai_chat.usage import read_usage
 from gateway.dialects.openai_chat.writer import Writer
 from gateway.domain.chat import Answer, Conversation, Dialect
 from gateway.domain.usage import Usage
@@ -43,8 +42,8 @@ class OpenAiChatCodec:
     def render_answer(self, answer: Answer) -> dict[str, Any]:
         return render_answer(answer)
 
-    def read_usage(self, raw: Mapping[str, Any]) -> Usage:
-        return read_usage(raw)
+    def find_usage(self, body: Mapping[str, Any]) -> Usage | None:
+        return find_usage(body)
 
     def reader(self) -> StreamReader:
         return Reader()

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.dialects.codec import Codec, Rendered
-from gateway.dialects.openai_responses.answer import read_answer, render_answer
+from gateway.dialects.openai_responses.answer import read_answer, read_response_usage, render_answer
+from gateway.dialects.openai_responses.fields import Fields, upstream_fault
 from gateway.dialects.openai_responses.render import render_request
 from gateway.dialects.openai_responses.request import read_request
 from gateway.dialects.openai_responses.stream_reader import ResponsesReader
@@ -14,6 +15,7 @@ from gateway.dialects.openai_responses.stream_writer import ResponsesWriter
 from gateway.dialects.openai_responses.usage import read_usage
 from gateway.domain.chat import Answer, Conversation, Dialect
 from gateway.domain.usage import Usage
+from gateway.errors import UpstreamFailed
 
 
 class ResponsesCodec:
@@ -36,8 +38,14 @@ class ResponsesCodec:
     def render_answer(self, answer: Answer) -> dict[str, Any]:
         return render_answer(answer)
 
-    def read_usage(self, raw: Mapping[str, Any]) -> Usage:
-        return read_usage(raw)
+    def find_usage(self, body: Mapping[str, Any]) -> Usage | None:
+        raw = body.get("usage")
+        if not isinstance(raw, Mapping):
+            return None
+        try:
+            return read_response_usage(Fields(body, "", upstream_fault))
+        except UpstreamFailed:  # something beside the counts is odd; the counts are not
+            return read_usage(raw)
 
     def reader(self) -> ResponsesReader:
         return ResponsesReader()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.dialects.json_bytes import dumps, loads
 from gateway.dialects.openai_chat import CODEC
+from gateway.dialects.openai_chat.usage import read_usage
 from gateway.dialects.sse import SseEvent
 from gateway.errors import InvalidRequest, UpstreamFailed
 from tests.dialects.openai_chat.transcripts import transcript
@@ -118,7 +119,7 @@ def test_an_answer_with_one_wrong_member(answer: Any, replacement: Any, seed: in
 @given(_objects)
 def test_any_object_as_usage(raw: dict[str, Any]) -> None:
     """Usage of arbitrary JSON reads as counts that are never negative and never exceed their whole."""
-    usage = CODEC.read_usage(raw)
+    usage = read_usage(raw)
     assert min(usage.input_tokens, usage.cached_tokens, usage.cache_write_5m_tokens, usage.output_tokens) >= 0
     assert 0 <= usage.thinking_tokens <= usage.output_tokens
     assert 0 <= usage.audio_input_tokens <= usage.input_tokens

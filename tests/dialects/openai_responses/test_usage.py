@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from gateway.dialects.openai_responses import CODEC
-from gateway.dialects.openai_responses.usage import render_usage
+from gateway.dialects.openai_responses.usage import read_usage, render_usage
 from gateway.domain.usage import Usage
 from tests.dialects.strategies import json_objects, json_values
 
@@ -25,7 +25,7 @@ _DETAILED = {
 
 def test_classes_are_disjoint_and_raw_is_kept() -> None:
     """Cached and written tokens are taken out of the input, and the provider's words stay beside."""
-    assert CODEC.read_usage(_DETAILED) == Usage(
+    assert read_usage(_DETAILED) == Usage(
         input_tokens=10,
         cached_tokens=60,
         cache_write_5m_tokens=30,
@@ -51,7 +51,7 @@ def test_classes_are_disjoint_and_raw_is_kept() -> None:
 )
 def test_missing_and_odd_members_count_as_zero(raw: dict[str, Any], expected: Usage) -> None:
     """Usage is read tolerantly: what is missing, null or no count is zero, and none goes below."""
-    read = CODEC.read_usage(raw)
+    read = read_usage(raw)
     assert replace(read, raw={}) == expected
 
 
@@ -76,10 +76,10 @@ def test_rendered_usage_adds_up() -> None:
 
 def test_small_costs_are_plain_decimals() -> None:
     """A cost that the provider reports is kept as decimal text, never in scientific notation."""
-    assert CODEC.read_usage({"cost": 1e-05}).reported_cost_usd == "0.00001"
+    assert read_usage({"cost": 1e-05}).reported_cost_usd == "0.00001"
 
 
 @given(raw=json_objects, details=json_values)
 def test_any_object_is_read(raw: dict[str, Any], details: Any) -> None:
     """No usage object makes reading fail."""
-    assert CODEC.read_usage(raw | {"input_tokens_details": details}).input_tokens >= 0
+    assert read_usage(raw | {"input_tokens_details": details}).input_tokens >= 0
