@@ -224,10 +224,14 @@ class RedisPurse:
         while self._recovery is not None:
             await asyncio.wait({self._recovery})
 
+    async def settled(self) -> None:
+        """Wait until what cancelled callers left behind is finished."""
+        while self._leftovers:
+            await asyncio.wait(self._leftovers)
+
     async def close(self, *, within_s: float) -> None:
         """Write what still waits, within the given time, and let go of Redis."""
-        if self._leftovers:
-            await asyncio.wait(self._leftovers)
+        await self.settled()
         if self._recovery is not None:
             await asyncio.wait({self._recovery}, timeout=within_s)
         if self._recovery is not None:

@@ -1,7 +1,7 @@
 """Any other provider (Gemini, Bedrock, Azure, Vertex, Mistral, …) through litellm.
 
 The only file that imports litellm, and only when such an upstream is first called: that takes
-seconds and some 170 MB, so it happens in a thread and never at start. It speaks openai-chat to the
+seconds and some 130 MB, so it happens in a thread and never at start. It speaks openai-chat to the
 gateway. Address, key and headers are the operator's; of a request only the fields of
 :mod:`gateway.adapters.litellm_fields` reach litellm. Its retries, caches, callbacks, logs and
 downloads are off. A server that is OpenAI-compatible is better off with ``kind: openai``, which
@@ -95,7 +95,7 @@ def _library() -> _Library:
         """Where litellm looks for a client of its own before it makes one: it always finds ours."""
 
         def get_cache(self, key: str, **options: Any) -> Any:
-            return super().get_cache(key, **options)
+            return handler if key.startswith("async_httpx_client") else super().get_cache(key, **options)
 
     litellm.in_memory_llm_clients_cache = Clients()
     litellm.aclient_session = client  # the one for providers that are called by OpenAI's package

@@ -107,7 +107,7 @@ def answer_usage(normalised: object, raw: Mapping[str, Any], *, was_readable: bo
     if not isinstance(normalised, Mapping) or (was_readable and not raw):
         return None
     usage = _without_nulls(normalised)
-    pass
+    usage.pop("cost", None)  # litellm's own, from its price list: it would pass for the provider's
     if not raw:
         return usage
     if not usage.get("prompt_tokens"):

@@ -51,7 +51,7 @@ class Witness:
     async def send(self, request: httpx.Request) -> httpx.Response:
         """Send the request; a connection that fails is noted and looks like a read error to litellm."""
         address = str(request.url)
-        if request.method != "POST":
+        if request.method != "POST" or address in self._addresses:
             raise httpx.ReadError(
                 "nothing is downloaded, and repeating a call is not litellm's decision", request=request
             )
@@ -62,7 +62,7 @@ class Witness:
             response = await self._pool.handle_async_request(request)
         except httpx.TransportError as fault:
             self.fault = self._meaning(fault)
-            raise
+            raise httpx.ReadError(type(fault).__name__, request=request) from fault
         self.status = response.status_code
         self.retry_after = response.headers.get("retry-after")
         self.reply_id = response.headers.get("x-request-id")

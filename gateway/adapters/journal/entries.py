@@ -90,7 +90,7 @@ def decode(payload: bytes) -> Entry:
         kind, version, *rest = _load(payload)
         if version == VERSION and kind in _READERS:
             return _READERS[kind](rest)
-    except (ValueError, TypeError, KeyError, ArithmeticError) as fault:
+    except (ValueError, TypeError, LookupError, ArithmeticError) as fault:
         # Without the cause's text: it may quote a value.
         raise Unreadable(f"an entry cannot be read ({type(fault).__name__})") from None
     raise Unreadable(

@@ -15,22 +15,23 @@ from gateway.adapters.journal import entries
 from gateway.adapters.journal.entries import Unreadable, decode, encode_opening, encode_record
 from gateway.domain.arm import Arm, Strategy
 from gateway.domain.chat import Dialect
-from gateway.domain.money import ZERO, from_nanos
+from gateway.domain.money import from_nanos
 from gateway.domain.plan import Ceilings, Dropped, Plan
 from gateway.domain.record import CallRecord, Opening, RequestRecord, Result, StoredText
 from gateway.domain.usage import Usage, UsageSource
-from tests.adapters.journal.samples import opening, opening_of
+from tests.adapters.journal.samples import opening_of
 from tests.store.records import BARE, FULL, call, request
 
 MONEY = st.integers(-(10**15), 10**15).map(from_nanos)
 SECONDS = st.floats(0, 4e9)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-DOCUMENTS = st.dictionaries(st.text(st.characters(), max_size=8), JSON, max_size=3)
-TEXTS = st.text(st.characters(), max_size=20)
+# A low surrogate never makes a pair with its neighbour, so that it stays alone.
+TEXTS = st.text(st.characters(codec="utf-8") | st.just("\udfff"), max_size=20)
+DOCUMENTS = st.dictionaries(TEXTS, JSON, max_size=3)
 COUNTS = st.integers(0, 2**80)
 ARMS = st.builds(
     Arm, strategy=st.sampled_from(Strategy), parameters=DOCUMENTS, cascade=st.lists(TEXTS, max_size=2).map(tuple)
@@ -190,9 +191,3 @@ def test_what_is_no_entry_is_unreadable(payload: bytes) -> None:
     """Sound bytes that are no entry are refused."""
     with pytest.raises(Unreadable):
         decode(payload)
-
-
-def test_an_interrupted_request_has_no_known_cost() -> None:
-    """The plan's ceiling is kept of an opened request, and its cost is incomplete, not zero."""
-    assert opening().plan == request().plan
-    assert ZERO == 0
