@@ -17,7 +17,7 @@ class Backlog:
         self._most = most
         self._ends: dict[str, End] = {}
         self.lost = 0
-        """How many found no room."""
+        """How many found no room, or were given up."""
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -39,3 +39,10 @@ class Backlog:
     def remove(self, end: End) -> None:
         """Forget an entry that is written."""
         del self._ends[end.request_id]
+
+    def give_up(self) -> int:
+        """Count all that is left as lost; how many that is."""
+        number = len(self._ends)
+        self.lost += number
+        self._ends.clear()
+        return number

@@ -237,11 +237,12 @@ class RedisPurse:
         if self._recovery is not None:
             self._recovery.cancel()
             await asyncio.wait({self._recovery})
-        if self._backlog:
+        unwritten = self._backlog.give_up()
+        if unwritten:
             _log.error(
-                "%d settlements could not be written to Redis before closing: their holds lapse, and the "
-                "journal holds the truth",
-                len(self._backlog),
+                "%d settlements could not be written to Redis before closing; the journal has them, and what "
+                "Redis holds for them lapses",
+                unwritten,
             )
         await self._line.close()
 

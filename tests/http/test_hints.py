@@ -17,9 +17,7 @@ def test_hints_come_from_the_body_and_from_headers() -> None:
         {"deadline_s": 2, "tags": {"team": "red"}},
         {"x-ponder-deadline-s": "9", "x-ponder-max-cost-usd": "0.05", "x-ponder-category": "code/python"},
     )
-    assert hints == Hints(
-        category="code/python", deadline_s=2.0, max_cost_usd=Decimal("0.05"), tags={"team": "red"}
-    )
+    assert hints == Hints(category="code/python", deadline_s=2.0, max_cost_usd=Decimal("0.05"), tags={"team": "red"})
 
 
 def test_tags_have_headers_of_their_own() -> None:

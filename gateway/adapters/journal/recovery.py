@@ -87,27 +87,31 @@ class Recovery:
     """Adopts the folders of processes that are gone, and deletes them some time after they were moved."""
 
     def __init__(self, root: Path, mover: Callable[[Source], Mover], *, batch_size: int, keep_moved_s: float) -> None:
-        self.adopted = self.damaged = self.interrupted = 0
+        self.folders = self.damaged = self.interrupted = 0
         self._root = root
         self._mover = mover
         self._batch_size = batch_size
         self._keep_moved_s = keep_moved_s
+        self._adopted: list[Folder] = []
+        """Being moved, the first of them now."""
         self._moved: list[Folder] = []
         self._set_aside: set[Path] = set()
 
     async def sweep(self) -> tuple[Opening, ...]:
-        """Move what lies there from processes that are gone; the interrupted requests among it."""
+        """Move what lies there from processes that are gone; the interrupted requests among it.
+
+        Raises OSError when the journal's folder cannot be searched.
+        """
         found: list[Opening] = []
-        waiting = await asyncio.to_thread(adopt, self._root, ignoring=self._set_aside)
-        try:
-            while waiting:
-                found += await self._move(waiting[0])
-                waiting.pop(0)
-        finally:
-            for folder in waiting:
-                folder.close()
-        await asyncio.to_thread(self._delete_expired)
+        await _undisturbed(self._adopt)
+        while self._adopted:
+            found += await self._move(self._adopted[0])
+            self._adopted.pop(0)
+        await _undisturbed(self._delete_expired)
         return tuple(found)
+
+    def _adopt(self) -> None:
+        self._adopted = adopt(self._root, ignoring=self._set_aside)
 
     async def _move(self, folder: Folder) -> list[Opening]:
         if folder.progress().is_finished:
@@ -116,7 +120,7 @@ class Recovery:
         orphan = Orphan(folder, batch_size=self._batch_size)
         folder.claim()
         await self._mover(orphan).run()
-        self.adopted += 1
+        self.folders += 1
         self.damaged += orphan.damaged
         self.interrupted += len(orphan.interrupted)
         if orphan.fault is not None:
@@ -149,6 +153,15 @@ class Recovery:
 
     def close(self) -> None:
         """Let go of the folders; the next process deletes them."""
-        for folder in self._moved:
+        for folder in (*self._adopted, *self._moved):
             folder.close()
-        self._moved.clear()
+
+
+async def _undisturbed(work: Callable[[], None]) -> None:
+    """Do it in a thread, and to its end even when cancelled meanwhile: it holds files."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from dataclasses import replace
@@ -248,6 +249,20 @@ async def test_closing_moves_what_waits(tmp_path: Path) -> None:
     journal.settle(request(1))
     await journal.close(within_s=20)
     assert set(store.kept) == {request(1).id}
+
+
+async def test_closing_ends_a_flush_that_cannot_succeed(tmp_path: Path) -> None:
+    """Who waits for a flush while the store is away is let go when the journal closes."""
+    store = MemoryStore()
+    store.is_there.clear()
+    journal = LocalJournal(tmp_path, store, QUICK)
+    journal.start()
+    journal.settle(request(1))
+    impatient, patient = asyncio.create_task(journal.flush()), asyncio.create_task(journal.flush())
+    await until(lambda: store.attempts > 0)
+    impatient.cancel()
+    await journal.close(within_s=0)
+    await patient
 
 
 async def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from gateway.adapters.journal.framing import frame
 from gateway.adapters.journal.journal import LocalJournal
 from gateway.domain.record import Result
 from tests.adapters.journal.samples import QUICK, MemoryStore, journaling, opening, until
-from tests.store.records import identity, request
+from tests.store.records import request
 
 
 def left_behind(root: Path, *segments: bytes, progress: Progress | None = None) -> Path:
@@ -52,9 +52,7 @@ async def recover(root: Path, store: MemoryStore | None = None) -> MemoryStore:
 
 def numbers(store: MemoryStore, result: Result) -> list[int]:
     """The numbers of the requests in the store that ended so."""
-    kept = store.kept.values()
-    first = identity(0)
-    return [int(each.id.replace("-", "")[-12:], 16) for each in kept if each.result is result and each.id != first]
+    return [int(each.id.rpartition("-")[2], 16) for each in store.kept.values() if each.result is result]
 
 
 async def kill_while_writing(root: Path, lines: int) -> tuple[set[int], set[int]]:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from gateway.dialects.openai_responses import CODEC
 from gateway.dialects.openai_responses.usage import read_usage, render_usage
 from gateway.domain.usage import Usage
 from tests.dialects.strategies import json_objects, json_values
