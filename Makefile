@@ -10,6 +10,7 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
+CLIENTS_VENV := .venv-clients
 # Passed to pytest by `make test` and `make test-vllm`: make test ARGS="-k stream -x"
 ARGS ?=
 
@@ -26,7 +27,10 @@ run: $(BIN)/.base $(BIN)/.local $(BIN)/.project ## Start the gateway and all tha
 test: $(BIN)/.dev $(BIN)/.local $(BIN)/.project ## Run all tests (ARGS="-k word" picks some)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: lint types layers test ## Lint, types, import layers and tests: exactly what CI runs
+test-clients: $(BIN)/.dev $(BIN)/.project $(CLIENTS_VENV)/.ready ## Test with the newest major versions of the official clients
+	@TEST_GATEWAY_PYTHON=$(BIN)/python $(CLIENTS_VENV)/bin/python -m pytest tests/test_end_to_end_openai.py tests/test_end_to_end_anthropic.py tests/test_dialect_pairs.py $(ARGS)
+
+check: lint types layers test test-clients ## Lint, types, import layers and tests: exactly what CI runs
 
 lint: $(BIN)/.dev ## Check style and formatting
 	@$(BIN)/ruff check .
@@ -62,13 +66,14 @@ lock: $(BIN)/.dev ## Resolve all dependencies anew and write requirements/*.txt
 	$(COMPILE) --upgrade pyproject.toml -o requirements/base.txt
 	$(COMPILE) --upgrade pyproject.toml --group dev -c requirements/base.txt -o requirements/dev.txt
 	$(COMPILE) --upgrade requirements/local.in --override requirements/local-overrides.in -o requirements/local.txt
+	$(COMPILE) --upgrade requirements/clients.in -o requirements/clients.txt
 	$(COMPILE) --upgrade requirements/vllm.in --override requirements/vllm-overrides.in --python-platform x86_64-manylinux_2_28 $(FOUND:%=--find-links %) -o requirements/vllm.txt
 
 clean: ## Remove the environments and caches (never .ponder, which holds your data)
-	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Environments. Each stamp stands for one installed lock, and is older than its lock when that changed.
 
@@ -98,6 +103,12 @@ $(BIN)/.project: pyproject.toml $(BIN)/.build
 	@$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(CLIENTS_VENV)/.ready: requirements/clients.txt
+	@echo "· $(CLIENTS_VENV): installing $< ($$(grep -c == $<) locked)"
+	@test -x $(CLIENTS_VENV)/bin/python || $(PYTHON) -m venv $(CLIENTS_VENV)
+	@$(CLIENTS_VENV)/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
+
 $(VLLM_VENV)/.ready: requirements/vllm.txt deploy/vllm/repair_cpu_build.py
 	@echo "· $(VLLM_VENV): installing requirements/vllm.txt ($$(grep -c == $<) locked, 3 GB; minutes)"
 	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
@@ -107,4 +118,4 @@ $(VLLM_VENV)/.ready: requirements/vllm.txt deploy/vllm/repair_cpu_build.py
 
 # pip must not install twice into one environment at the same time.
 .NOTPARALLEL:
-.PHONY: run test check lint types layers format bench test-vllm lock clean help
+.PHONY: run test check lint types layers format bench test-vllm test-clients lock clean help

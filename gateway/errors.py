@@ -11,6 +11,7 @@ The tree, on one screen::
     │   ├── NotFound                  404 not_found
     │   │   └── UnknownModel          404 unknown_model
     │   ├── MethodNotAllowed          405 method_not_allowed
+    │   ├── Conflict                  409 conflict
     │   ├── TooLarge                  413 request_too_large
     │   └── RateLimited               429 rate_limited
     ├── UpstreamError                 the model's server failed us
@@ -100,6 +101,13 @@ class MethodNotAllowed(RequestError):
 
     status = 405
     code = "method_not_allowed"
+
+
+class Conflict(RequestError):
+    """What is asked for does not go together with what is there."""
+
+    status = 409
+    code = "conflict"
 
 
 class TooLarge(RequestError):

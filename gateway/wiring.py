@@ -13,6 +13,7 @@ from functools import cache
 from typing import TypeAlias
 
 from gateway.adapters.anthropic_upstream import AnthropicUpstream
+from gateway.adapters.key_file import PREFIX
 from gateway.adapters.litellm_upstream import LiteLLMUpstream
 from gateway.adapters.openai_upstream import OpenAIUpstream
 from gateway.adapters.price_list import ListedModel, PriceList
@@ -75,12 +76,14 @@ class SystemClock:
 def with_hosted(settings: Settings, environment: Mapping[str, str], embedded_url: str | None) -> Settings:
     """The settings plus an upstream for each provider key in the environment that none of them uses yet.
 
-    With no upstream at all, the embedded model stands in, if it runs.
+    A key of our own counts for none: it stands in OPENAI_API_KEY wherever clients are pointed at a
+    gateway, and no provider takes it. With no upstream at all, the embedded model stands in, if it runs.
     """
     upstreams = dict(settings.upstreams)
     used = {upstream.api_key_env for upstream in upstreams.values()}
     for variable, provider in HOSTED.items():
-        if environment.get(variable) and variable not in used and provider.name not in upstreams:
+        key = environment.get(variable)
+        if key and not key.startswith(PREFIX) and variable not in used and provider.name not in upstreams:
             upstreams[provider.name] = UpstreamSettings.model_validate(
                 {"kind": provider.kind, "api_key_env": variable, "provider": provider.name}
             )

@@ -40,3 +40,9 @@ def test_two_names_of_one_key_add_one_provider() -> None:
     """Together's key goes by two names; set to both, it adds the provider once."""
     both = {"TOGETHER_API_KEY": "sk-1", "TOGETHERAI_API_KEY": "sk-2"}
     assert list(with_hosted(Settings(), both, None).upstreams) == ["together_ai"]
+
+
+def test_a_key_of_our_own_adds_no_provider() -> None:
+    """Where OPENAI_API_KEY holds the gateway's key, for its clients, no upstream is made of it."""
+    environment = {"OPENAI_API_KEY": "sk-ponder-1", "ANTHROPIC_API_KEY": "sk-ponder-1"}
+    assert not with_hosted(Settings(), environment, None).upstreams

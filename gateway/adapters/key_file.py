@@ -15,7 +15,9 @@ from pathlib import Path
 from gateway.domain.key import Key
 from gateway.errors import ConfigurationError
 
-_PREFIX = "sk-ponder-"
+PREFIX = "sk-ponder-"
+"""How every key of ours begins, so that it cannot be taken for a provider's."""
+
 _OWNER_ONLY = 0o600
 _OTHERS = 0o077
 
@@ -43,7 +45,7 @@ def read_or_create(path: Path) -> str:
     except FileNotFoundError:
         pass
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    secret = _PREFIX + secrets.token_urlsafe(32)
+    secret = PREFIX + secrets.token_urlsafe(32)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
     with os.fdopen(descriptor, "w") as file:

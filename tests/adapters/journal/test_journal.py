@@ -12,6 +12,7 @@ import pytest
 
 from gateway.adapters.journal.folders import adopt
 from gateway.adapters.journal.journal import JournalTerms, LocalJournal, OnFullDisk
+from gateway.domain.money import ZERO
 from gateway.domain.record import Opening, RequestRecord, Result, StoredText
 from gateway.errors import ConfigurationError, Unavailable
 from tests.adapters.journal.samples import QUICK, MemoryStore, journaling, opening, read_all, until
@@ -31,6 +32,16 @@ def on_disk(root: Path) -> list[Opening | RequestRecord]:
     folder.close()
     assert not any(isinstance(entry, ValueError) for entry in found)
     return [entry for entry in found if not isinstance(entry, ValueError)]
+
+
+def size_of_segments(root: Path) -> int:
+    """The bytes in all segments under ``root``."""
+    return sum(path.stat().st_size for path in root.rglob("*.seg"))
+
+
+def names_of_segments(root: Path) -> list[str]:
+    """The names of all segments under ``root``."""
+    return sorted(path.name for path in root.rglob("*.seg"))
 
 
 async def test_what_was_settled_reaches_the_store(tmp_path: Path) -> None:
@@ -53,11 +64,11 @@ async def test_an_entry_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> 
     """Opening and settling write at once: a process that ends right after them has lost nothing."""
     store = MemoryStore()
     journal = LocalJournal(tmp_path, store, QUICK)
-    [folder] = [path for path in tmp_path.iterdir() if path.is_dir()]
-    sizes = [(folder / "00000001.seg").stat().st_size]
-    for write in (lambda: journal.open(opening(1)), lambda: journal.settle(request(1))):
-        write()
-        sizes.append((folder / "00000001.seg").stat().st_size)
+    sizes = [size_of_segments(tmp_path)]
+    journal.open(opening(1))
+    sizes.append(size_of_segments(tmp_path))
+    journal.settle(request(1))
+    sizes.append(size_of_segments(tmp_path))
     assert sizes[0] < sizes[1] < sizes[2]
     await journal.close(within_s=1)
     assert on_disk(tmp_path) == [opening(1), request(1)]
@@ -94,16 +105,16 @@ async def test_a_defect_of_the_store_ends_nothing(tmp_path: Path, caplog: pytest
 
 
 @pytest.mark.parametrize(
-    "bounds", [{"memory_records": 3}, {"memory_bytes": 4_000}, {"memory_records": 0}], ids=lambda bounds: str(bounds)
+    "bounded",
+    [replace(QUICK, memory_records=3), replace(QUICK, memory_bytes=4_000), replace(QUICK, memory_records=0)],
+    ids=["three records", "4,000 bytes", "none"],
 )
 @pytest.mark.parametrize("segment_bytes", [1, 5_000, 1 << 20])
-async def test_memory_is_bounded_and_the_disk_is_not(
-    tmp_path: Path, bounds: dict[str, int], segment_bytes: int
-) -> None:
+async def test_memory_is_bounded_and_the_disk_is_not(tmp_path: Path, bounded: JournalTerms, segment_bytes: int) -> None:
     """What does not fit into memory while the store is away is read back from the disk, none of it twice."""
     store = MemoryStore()
     store.is_there.clear()
-    terms = replace(QUICK, **bounds, segment_bytes=segment_bytes, batch_size=4)
+    terms = replace(bounded, segment_bytes=segment_bytes, batch_size=4)
     async with journaling(tmp_path, store, terms) as journal:
         for number in range(50):
             journal.open(opening(number))
@@ -144,12 +155,11 @@ async def test_moved_segments_are_deleted_and_open_requests_are_not_forgotten(tm
     terms = replace(QUICK, segment_bytes=1, keep_moved_s=-1)
     journal = LocalJournal(tmp_path, store, terms)
     journal.start()
-    [folder] = [path for path in tmp_path.iterdir() if path.is_dir()]
     journal.open(opening(1))
     for number in range(2, 9):
         journal.settle(request(number))
     await journal.flush()
-    await until(lambda: [path.name for path in folder.glob("*.seg")] == ["00000008.seg"])
+    await until(lambda: names_of_segments(tmp_path) == ["00000008.seg"])
     await journal.close(within_s=20)
     assert on_disk(tmp_path) == [opening(1), request(8)]
 
@@ -161,7 +171,7 @@ async def test_an_idle_journal_keeps_no_text(tmp_path: Path) -> None:
     async with journaling(tmp_path, store, terms) as journal:
         journal.settle(request(text=StoredText(b"a prompt", b"an answer")))
         await journal.flush()
-        await until(lambda: sum(path.stat().st_size for path in tmp_path.rglob("*.seg")) == 0)
+        await until(lambda: size_of_segments(tmp_path) == 0)
 
 
 async def test_a_full_disk_turns_requests_away(tmp_path: Path) -> None:
@@ -173,10 +183,8 @@ async def test_a_full_disk_turns_requests_away(tmp_path: Path) -> None:
                 journal.open(opening(1))
             assert refused.value.retry_after_s
             assert journal.state.turned_away == 1
-            assert journal.state.degraded() == (
-                "the journal cannot be written (File too large): 1 requests were turned away, "
-                "0 were served unrecorded so far",
-            )
+            [state] = journal.state.degraded()
+            assert state.startswith("the journal cannot be written (File too large): 1 requests were turned away")
         journal.open(opening(2))
         assert journal.state.degraded() == ()
 
@@ -290,7 +298,7 @@ async def test_what_was_interrupted_is_recorded_as_such(tmp_path: Path) -> None:
         assert await journal.recovered() == (opening(1),)
         assert journal.state.interrupted == 1
     found = store.kept[request(1).id]
-    assert (found.result, found.is_cost_complete, found.cost) == (Result.INTERRUPTED, False, 0)
+    assert (found.result, found.is_cost_complete, found.cost) == (Result.INTERRUPTED, False, ZERO)
     assert (found.plan, found.started_at, found.calls) == (request(1).plan, request(1).started_at, ())
     assert store.kept[request(2).id] == request(2)
     again = MemoryStore()
