@@ -28,7 +28,7 @@ test: $(BIN)/.dev $(BIN)/.local $(BIN)/.project ## Run all tests (ARGS="-k word"
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-clients: $(BIN)/.dev $(BIN)/.project $(CLIENTS_VENV)/.ready ## Test with the newest major versions of the official clients
-	@TEST_GATEWAY_PYTHON=$(BIN)/python $(CLIENTS_VENV)/bin/python -m pytest tests/test_end_to_end_openai.py tests/test_end_to_end_anthropic.py tests/test_dialect_pairs.py $(ARGS)
+	@TEST_GATEWAY_PYTHON=$(CURDIR)/$(BIN)/python $(CLIENTS_VENV)/bin/python -m pytest tests/test_end_to_end_openai.py tests/test_end_to_end_anthropic.py tests/test_dialect_pairs.py $(ARGS)
 
 check: lint types layers test test-clients ## Lint, types, import layers and tests: exactly what CI runs
 
