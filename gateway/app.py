@@ -7,7 +7,9 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -15,27 +17,38 @@ from importlib.metadata import PackageNotFoundError, version
 import uvicorn
 from fastapi import FastAPI
 
-from gateway.adapters.key_file import SingleKey, read_or_create
+from gateway.adapters.config_file import ConfigFile
+from gateway.adapters.journal.journal import JournalTerms, LocalJournal, OnFullDisk
 from gateway.errors import ConfigurationError
-from gateway.flow.house import House
+from gateway.flow.house import Catalog, House
 from gateway.http import health, models, requests
+from gateway.http.admin.desk import Desk
 from gateway.http.application import application
 from gateway.http.asgi import ASGIApp
+from gateway.http.server import bounded_protocol
 from gateway.ports import Upstream
-from gateway.settings import Places, Settings, database_url, load
+from gateway.settings import Places, Settings, database_url, load, needs_restart
+from gateway.store.balances import Balances
 from gateway.store.base import locate
+from gateway.store.changes import Changes
+from gateway.store.key_ring import StoredKeyRing
+from gateway.store.keys import Keys
 from gateway.store.lookups import FreshRequests, StoredAnswers
+from gateway.store.records import Records
+from gateway.store.registration import register
 from gateway.store.requests import Requests
 from gateway.store.schema import upgrade
 from gateway.store.sinks import open_sink
-from gateway.store.writer import Writer
+from gateway.store.teams import Teams
 from gateway.telemetry import AccessLog, Meter, configure_logging
-from gateway.wiring import CODECS, SystemClock, UpstreamIdentity, catalog
+from gateway.treasury import Treasury
+from gateway.wiring import CODECS, HomeSecrets, SystemClock, UpstreamIdentity, catalog, home_secrets
 
 _log = logging.getLogger(__name__)
-_WATCH_S = 1.0
+_BACKLOG = 4096
 _DRAIN_S = 30
 _FLUSH_S = 10.0
+_SETTLE_S = 5.0
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -49,21 +62,34 @@ def run(places: Places) -> int:
             host=places.host,
             port=places.port,
             loop="uvloop",
-            http="httptools",
+            http=bounded_protocol(gateway.settings.limits.header_bytes),
             ws="none",
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=4096,
+            backlog=_BACKLOG,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_DRAIN_S,
-            h11_max_incomplete_event_size=gateway.settings.limits.header_bytes,
         )
     )
-    server.run()
+    # Bound by us when there are two addresses: uvicorn binds one. A request tells by which it came.
+    addresses = [(places.host, places.port), places.admin_address]
+    server.run([bound for each in addresses for bound in _listen(*each)] if places.admin_port else None)
     return 0 if server.started else 1
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets for all addresses of the host. Raises ConfigurationError when one of them cannot be had."""
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return [
+            socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+            for family, address in dict.fromkeys((each[0], each[4]) for each in found)
+        ]
+    except OSError as fault:
+        raise ConfigurationError(f"cannot listen on {host}:{port} ({fault.strerror}); choose another") from fault
 
 
 class Gateway:
@@ -72,66 +98,114 @@ class Gateway:
     def __init__(self, places: Places, environment: Mapping[str, str]) -> None:
         self._places = places
         self._environment = environment
-        self.settings: Settings = load(places.config)
+        self._config_file = ConfigFile(places.config)
+        self._has_config_file = places.config.exists()
+        self.settings = self._settings_at_start = load(places.config)
         url = database_url(places, self.settings)
         places.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        secret = read_or_create(places.default_key_file)
-        asyncio.run(upgrade(url))
+        secrets = home_secrets(places, environment)
+        _log.info("keys to begin with: %s, and for /admin %s", places.default_key_file, places.admin_key_file)
+        asyncio.run(_prepare(url, secrets, accepts_new_pepper=environment.get("PONDER_ACCEPT_NEW_PEPPER") == "1"))
         database = locate(url)
+        self._changes = Changes(database)
+        self._keys = StoredKeyRing(self._changes, secrets.pepper, secrets.admin, max_age_s=self.settings.keys.max_age_s)
         self._requests = Requests(database)
-        self._writer = Writer(open_sink(database))
+        terms = JournalTerms(on_full_disk=OnFullDisk(self.settings.journal.on_full_disk))
+        self._journal = LocalJournal(places.journal, Records(open_sink(database)), terms)
         self._upstreams: dict[UpstreamIdentity, Upstream] = {}
         self._reload_error: str | None = None
         self._is_serving = False
         first, self._upstreams = catalog(self.settings, environment, embedded_url=places.embedded_url)
         meter = Meter()
+        clock = SystemClock()
+        redis_url = places.redis_url or self.settings.redis.url
+        self._treasury = Treasury(self.settings.redis, redis_url, clock, Balances(database))
         self.house = House(
             catalog=first,
             codecs=CODECS,
-            keys=SingleKey(secret),
-            journal=self._writer,
+            keys=self._keys,
+            journal=self._journal,
+            purse=self._treasury.purse,
+            settlements=self._treasury.settlements,
             answers=StoredAnswers(self._requests),
-            clock=SystemClock(),
+            clock=clock,
             meter=meter,
             access_log=AccessLog(),
         )
-        self._watch_writer(meter)
+        self._watch_journal(meter)
+        self._treasury.watch(meter)
+        meter.watch(
+            "ponder_log_lines_lost",
+            "Lines of the request log that could not be written.",
+            lambda: self.house.access_log.lost,
+            is_counter=True,
+        )
+        meter.watch("ponder_keys_age_seconds", "Since keys were last read.", lambda: self._keys.state.age_s)
         self.app: ASGIApp = application(
             self.house,
+            Desk(
+                keys=Keys(self._changes),
+                teams=Teams(self._changes),
+                changes=self._changes,
+                requests=self._requests,
+                pepper=secrets.pepper,
+                clock=self.house.clock,
+                refresh=self._keys.refresh,
+            ),
             [
                 models.router(self.house),
-                requests.router(self.house, FreshRequests(self._requests, self._writer)),
+                requests.router(self.house, FreshRequests(self._requests, self._journal)),
                 health.router(meter, is_serving=lambda: self._is_serving, degraded=self.degraded),
             ],
             lifespan=self._lifespan,
             version=installed_version(),
             allow_origins=self.settings.cors.allow_origins,
+            admin_port=places.admin_port,
         )
 
     def degraded(self) -> tuple[str, ...]:
         """What is not as it should be, in words for an operator."""
-        state = self._writer.state
-        states = []
-        if state.is_degraded:
-            states.append(f"records wait for the database ({state.queued} queued): {state.last_error}")
-        if state.dropped:
-            states.append(f"{state.dropped} records were lost while the database was away")
+        states = [*self._journal.state.degraded(), *self._treasury.degraded()]
+        keys = self._keys.state
+        if keys.last_error is not None:
+            serving = "every request is refused" if keys.is_shut else "those last read serve on"
+            states.append(f"keys cannot be read from the database, {serving}: {keys.last_error}")
         if self._reload_error is not None:
             states.append(f"the changed configuration was refused, the old one serves: {self._reload_error}")
+        if waiting := needs_restart(self._settings_at_start, self.settings):
+            states.append(f"changes that take effect at the next start: {', '.join(waiting)}")
         if not self.house.catalog.models:
             states.append("no model is configured; run 'ponder doctor'")
         return tuple(states)
 
-    def _watch_writer(self, meter: Meter) -> None:
-        writer = self._writer
-        meter.watch("ponder_records_queued", "Records waiting for the database.", lambda: writer.state.queued)
-        meter.watch("ponder_records_written", "Records in the database.", lambda: writer.state.written, is_counter=True)
-        meter.watch("ponder_records_dropped", "Records lost.", lambda: writer.state.dropped, is_counter=True)
+    def _watch_journal(self, meter: Meter) -> None:
+        journal = self._journal
+        meter.watch("ponder_records_queued", "Records waiting for the database.", lambda: journal.waiting)
+        for name, what, read in (
+            ("written", "Records in the database.", lambda: journal.state.moved),
+            ("dropped", "Records lost.", lambda: journal.state.lost),
+            ("refused", "Records that the database cannot hold.", lambda: journal.state.refused),
+            ("damaged", "Damaged places passed over in the journal.", lambda: journal.state.damaged),
+            ("interrupted", "Requests that an ended process left open.", lambda: journal.state.interrupted),
+        ):
+            meter.watch(f"ponder_records_{name}", what, read, is_counter=True)
+        for name, what, read in (
+            ("unrecorded", "Requests served while the journal could not be written.", lambda: journal.state.unopened),
+            (
+                "turned_away",
+                "Requests refused because the journal could not be written.",
+                lambda: journal.state.turned_away,
+            ),
+        ):
+            meter.watch(f"ponder_requests_{name}", what, read, is_counter=True)
         meter.watch("ponder_degraded", "1 while something is degraded.", lambda: float(bool(self.degraded())))
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        self._writer.start()
+        await self._keys.start()
+        self._journal.start()
+        await self._treasury.start(self._journal)
+        self.house.purse, self.house.settlements = self._treasury.purse, self._treasury.settlements
         reloading = asyncio.create_task(self._reload_on_change())
         self._is_serving = True
         # What start-up made stays: freezing it keeps full collections short, and collecting less
@@ -144,54 +218,55 @@ class Gateway:
         finally:
             self._is_serving = False
             reloading.cancel()
-            await self._writer.close(within_s=_FLUSH_S)
+            await self._keys.close()
+            await self._treasury.close(within_s=_SETTLE_S)
+            await self._journal.close(within_s=_FLUSH_S)
             for upstream in self._upstreams.values():
                 await upstream.close()
             await self._requests.close()
+            await self._changes.close()
             self.house.access_log.flush()
 
     async def _reload_on_change(self) -> None:
-        """Apply a changed ponder.yaml, on SIGHUP or within a second of its change: whole or not at all."""
-        asked = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
-        seen = self._stamp()
-        while True:
+        """Apply a changed ponder.yaml, on SIGHUP or within about a second of its change: whole or not at all."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._config_file.ask)
+        async for _ in self._config_file.changes():
             try:
-                async with asyncio.timeout(_WATCH_S):
-                    await asked.wait()
-            except TimeoutError:
-                pass
-            stamp = self._stamp()
-            if asked.is_set() or stamp != seen:
-                asked.clear()
-                seen = stamp
-                self._reload()
+                # Reading takes tens of milliseconds, in which streams must not stand still.
+                settings, fresh, upstreams = await asyncio.to_thread(self._read_configuration)
+            except ConfigurationError as fault:
+                self._reload_error = fault.message
+                _log.error("the changed configuration was refused and the old one serves on: %s", fault.message)
+                continue
+            self._apply(settings, fresh, upstreams)
 
-    def _stamp(self) -> tuple[int, int]:
-        try:
-            status = self._places.config.stat()
-        except OSError:
-            return (0, 0)
-        return (status.st_mtime_ns, status.st_size)
+    def _read_configuration(self) -> tuple[Settings, Catalog, dict[UpstreamIdentity, Upstream]]:
+        settings = load(self._places.config, must_exist=self._has_config_file)
+        fresh, upstreams = catalog(
+            settings, self._environment, embedded_url=self._places.embedded_url, reusable=self._upstreams
+        )
+        return settings, fresh, upstreams
 
-    def _reload(self) -> None:
-        try:
-            settings = load(self._places.config)
-            fresh, upstreams = catalog(
-                settings, self._environment, embedded_url=self._places.embedded_url, reusable=self._upstreams
-            )
-        except ConfigurationError as fault:
-            self._reload_error = fault.message
-            _log.error("the changed configuration was refused and the old one serves on: %s", fault.message)
-            return
+    def _apply(self, settings: Settings, fresh: Catalog, upstreams: dict[UpstreamIdentity, Upstream]) -> None:
         retired = [upstream for identity, upstream in self._upstreams.items() if identity not in upstreams]
-        self.settings, self._upstreams, self._reload_error = settings, upstreams, None
-        self.house.catalog = fresh
         # Requests under way keep the catalog they began with; its connections close when none can be left.
-        delay_s = settings.limits.deadline_s
+        delay_s = self.settings.limits.deadline_s
         for upstream in retired:
             asyncio.get_running_loop().call_later(delay_s, lambda gone: asyncio.ensure_future(gone.close()), upstream)
+        self.settings, self._upstreams, self._reload_error = settings, upstreams, None
+        self._has_config_file = self._places.config.exists()
+        self.house.catalog = fresh
         _log.info("configuration loaded: %d models at %d upstreams", len(fresh.models), len(fresh.upstreams))
+
+
+async def _prepare(url: str, secrets: HomeSecrets, *, accepts_new_pepper: bool) -> None:
+    """Bring the database to this release, and make it know this machine's first key."""
+    await upgrade(url)
+    changes = Changes(locate(url))
+    try:
+        await register(changes, secrets.pepper, secrets.default, now=time.time(), accepts_new_pepper=accepts_new_pepper)
+    finally:
+        await changes.close()
 
 
 def installed_version() -> str:

@@ -26,6 +26,9 @@ COMMANDS = MappingProxyType(
         "doctor": ("gateway.commands.doctor", "Check configuration, keys, database, broker and upstreams."),
         "models": ("gateway.commands.models", "The models that callers may ask for."),
         "request": ("gateway.commands.request", "The record of one request."),
+        "keys": ("gateway.commands.keys", "Who may call: issue, look at, rotate and revoke keys."),
+        "teams": ("gateway.commands.teams", "Who shares limits: make and look at teams."),
+        "budgets": ("gateway.commands.budgets", "What keys and teams may spend."),
         "db": ("gateway.commands.db", "The database's schema."),
     }
 )

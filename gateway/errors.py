@@ -97,10 +97,14 @@ class UnknownModel(NotFound):
 
 
 class MethodNotAllowed(RequestError):
-    """The path exists, and not for this HTTP method."""
+    """The path exists, and not for this HTTP method; ``accepted`` lists those it takes."""
 
     status = 405
     code = "method_not_allowed"
+
+    def __init__(self, message: str, *, accepted: str) -> None:
+        super().__init__(message)
+        self.accepted = accepted
 
 
 class Conflict(RequestError):

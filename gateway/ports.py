@@ -12,7 +12,7 @@ from gateway.domain.key import Key
 from gateway.domain.ledger import Hold
 from gateway.domain.limits import Account, Period
 from gateway.domain.money import Usd
-from gateway.domain.record import RequestRecord
+from gateway.domain.record import Opening, RequestRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,22 @@ class Upstream(Protocol):
 
 
 class Journal(Protocol):
-    """Where finished requests go. Never blocks and never fails a request."""
+    """Where requests are written down before their models are called, and when they end."""
 
-    def append(self, record: RequestRecord) -> None: ...
+    def open(self, opening: Opening) -> None:
+        """Note that a request is about to call a model.
+
+        Raises Unavailable when that cannot be written and requests are then to be refused.
+        """
+        ...
+
+    def settle(self, record: RequestRecord) -> None:
+        """Keep the record of a request that ended. Never blocks and never fails."""
+        ...
+
+    async def recovered(self) -> tuple[Opening, ...]:
+        """Wait until what earlier processes left is in the database; the requests they were interrupted in."""
+        ...
 
 
 class RecordStore(Protocol):
@@ -117,7 +130,10 @@ class KeyRing(Protocol):
     """Who may call."""
 
     def find(self, secret: str) -> Key | None:
-        """The key that this secret belongs to; takes the same time for every wrong secret."""
+        """The key that this secret belongs to, be it valid or not; takes the same time for every wrong secret.
+
+        Raises Unavailable when what is known of keys is older than the operator allows.
+        """
         ...
 
 

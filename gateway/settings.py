@@ -7,6 +7,7 @@ file: an upstream names the environment variable that holds its key.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,6 +22,8 @@ from gateway.errors import ConfigurationError
 DialectName: TypeAlias = Literal["openai-chat", "openai-responses", "anthropic-messages"]
 _PositivePrice: TypeAlias = Decimal | None
 _LAST_PORT = 65535
+_QUOTED = re.compile(r"'(?!<)[^']{2,}'|\"[^\"]{2,}\"")
+"""What a YAML fault quotes of the file; its own names for tokens, ``'<block end>'``, are none."""
 
 
 class _Strict(BaseModel):
@@ -109,10 +112,33 @@ class DatabaseSettings(_Strict):
     url: str | None = None
 
 
+class JournalSettings(_Strict):
+    """What becomes of requests while the journal's disk is full: refused, or served without a record."""
+
+    on_full_disk: Literal["refuse", "serve_unrecorded"] = "refuse"
+
+
+class RedisSettings(_Strict):
+    """Limits and money shared by many gateway processes; in memory without a ``url``.
+
+    ``when_away``: whether requests are refused while Redis is away, or each process goes on with
+    limits of its own.
+    """
+
+    url: str | None = None
+    when_away: Literal["open", "closed"] = "closed"
+
+
 class BrokerSettings(_Strict):
     """Celery's broker; by default a folder in PONDER_HOME."""
 
     url: str | None = None
+
+
+class KeySettings(_Strict):
+    """How long keys are honoured while the database is away; by default for as long as it takes."""
+
+    max_age_s: float | None = Field(default=None, ge=5)
 
 
 class CorsSettings(_Strict):
@@ -128,9 +154,12 @@ class Settings(_Strict):
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     allow_unpriced: bool = False
     limits: LimitsSettings = LimitsSettings()
+    keys: KeySettings = KeySettings()
     retention: RetentionSettings = RetentionSettings()
     database: DatabaseSettings = DatabaseSettings()
+    journal: JournalSettings = JournalSettings()
     broker: BrokerSettings = BrokerSettings()
+    redis: RedisSettings = RedisSettings()
     cors: CorsSettings = CorsSettings()
 
 
@@ -144,29 +173,67 @@ class Places:
     config: Path
     database_url: str | None
     broker_url: str | None
+    redis_url: str | None
     embedded_url: str | None = None
     """Where 'ponder up' runs the embedded model; set by it, as ``PONDER_EMBEDDED_URL``."""
+    admin_host: str | None = None
+    """Where ``/admin``, ``/metrics`` and ``/dashboard`` are served; None means ``host``."""
+    admin_port: int | None = None
+    """The port that these have for themselves; None means that they share ``port``."""
 
     @property
     def default_key_file(self) -> Path:
         """Holds the first virtual key, mode 0600."""
         return self.home / "default.key"
 
+    @property
+    def admin_key_file(self) -> Path:
+        """Holds the first key to ``/admin``, mode 0600."""
+        return self.home / "admin.key"
+
+    @property
+    def pepper_file(self) -> Path:
+        """Holds the key that digests of secrets are made with, mode 0600."""
+        return self.home / "pepper.key"
+
+    @property
+    def admin_address(self) -> tuple[str, int]:
+        """Host and port of ``/admin``."""
+        if self.admin_port is None:
+            return self.host, self.port
+        return self.admin_host or self.host, self.admin_port
+
+    @property
+    def journal(self) -> Path:
+        """Holds what the database has not got yet. On a disk of this machine: its locks are the kernel's."""
+        return self.home / "journal"
+
 
 def places(environment: Mapping[str, str]) -> Places:
     """Read ``PONDER_*`` variables; unset ones take the documented defaults."""
-    port = environment.get("PONDER_PORT", "8000")
-    if not port.isdecimal() or not 0 <= int(port) <= _LAST_PORT:
-        raise ConfigurationError(f"PONDER_PORT is {port!r}; it must be a number from 0 to 65535")
+    port = _port(environment, "PONDER_PORT") if "PONDER_PORT" in environment else 8000
+    admin_port = _port(environment, "PONDER_ADMIN_PORT") if environment.get("PONDER_ADMIN_PORT") else None
+    if admin_port == port:
+        raise ConfigurationError(f"PONDER_ADMIN_PORT is {port}, as is PONDER_PORT; it must be another, or unset")
     return Places(
         host=environment.get("PONDER_HOST", "127.0.0.1"),
-        port=int(port),
+        port=port,
+        admin_host=environment.get("PONDER_ADMIN_HOST") or None,
+        admin_port=admin_port,
         home=Path(environment.get("PONDER_HOME", ".ponder")).absolute(),
         config=Path(environment.get("PONDER_CONFIG", "ponder.yaml")).absolute(),
         database_url=environment.get("PONDER_DATABASE_URL") or None,
         broker_url=environment.get("PONDER_BROKER_URL") or None,
+        redis_url=environment.get("PONDER_REDIS_URL") or None,
         embedded_url=environment.get("PONDER_EMBEDDED_URL") or None,
     )
+
+
+def _port(environment: Mapping[str, str], name: str) -> int:
+    port = environment[name]
+    if not port.isdecimal() or not 0 <= int(port) <= _LAST_PORT:
+        raise ConfigurationError(f"{name} is {port!r}; it must be a number from 0 to {_LAST_PORT}")
+    return int(port)
 
 
 def database_url(where: Places, settings: Settings) -> str:
@@ -179,22 +246,22 @@ def broker_url(where: Places, settings: Settings) -> str | None:
     return where.broker_url or settings.broker.url
 
 
-def load(path: Path) -> Settings:
-    """Read ``ponder.yaml``; a missing file means all defaults.
+def load(path: Path, *, must_exist: bool = False) -> Settings:
+    """Read ``ponder.yaml``; a missing file means all defaults, unless it ``must_exist``.
 
     Raises :class:`ConfigurationError` with every fault, each with its line and its remedy.
     """
     try:
         text = path.read_text("utf-8")
-    except FileNotFoundError:
+    except FileNotFoundError as fault:
+        if must_exist:
+            raise ConfigurationError(f"{path.name} is gone; put it back, or start again to serve defaults") from fault
         return Settings()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigurationError(f"{path.name} cannot be read: {fault}") from fault
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as fault:
-        raise ConfigurationError(f"{path.name} is not valid YAML: {fault}") from fault
+    except OSError as fault:
+        raise ConfigurationError(f"{path.name} cannot be read: {fault.strerror}") from fault
+    except UnicodeDecodeError as fault:
+        raise ConfigurationError(f"{path.name} is not UTF-8 text at byte {fault.start + 1}") from fault
+    data, node = _parse(path.name, text)
     if data is None:
         return Settings()
     if not isinstance(data, dict):
@@ -206,6 +273,55 @@ def load(path: Path) -> Settings:
     except ValidationError as fault:
         lines = [_describe(path.name, node, dict(error)) for error in fault.errors()]
         raise ConfigurationError("\n".join(lines)) from fault
+
+
+def needs_restart(running: Settings, changed: Settings) -> tuple[str, ...]:
+    """The settings that differ and are only read at start."""
+    sections = [name for name in _READ_AT_START if getattr(running, name) != getattr(changed, name)]
+    if running.limits.header_bytes != changed.limits.header_bytes:
+        sections.append("limits.header_bytes")
+    return tuple(sections)
+
+
+_READ_AT_START = ("database", "broker", "cors", "keys", "journal")
+
+
+def _parse(name: str, text: str) -> tuple[Any, yaml.Node | None]:
+    """The file's values and, for the lines of faults, its nodes. No message quotes a value: a header may be secret."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+        _refuse_duplicates(name, node, set())
+    except yaml.MarkedYAMLError as fault:
+        mark = fault.problem_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = _QUOTED.sub("…", fault.problem or "it cannot be read")
+        raise ConfigurationError(f"{name} is not valid YAML{where}: {problem}") from fault
+    except yaml.YAMLError as fault:
+        raise ConfigurationError(f"{name} is not valid YAML: it holds a character that YAML forbids") from fault
+    except (ValueError, RecursionError) as fault:  # the 31st of February, a number of thousands of digits, a loop
+        raise ConfigurationError(f"{name} holds a date, a number or a nesting that cannot be; quote it") from fault
+    return data, node
+
+
+def _refuse_duplicates(name: str, node: yaml.Node | None, seen: set[int]) -> None:
+    """YAML readers silently take the last of two equal keys: of two prices of one model, the wrong one."""
+    if id(node) in seen:  # an alias
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_duplicates(name, item, seen)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise ConfigurationError(f"{name}:{line}: the key {key.value!r} stands in line {lines[key.value]} too")
+            lines[key.value] = line
+        _refuse_duplicates(name, value, seen)
 
 
 def _describe(name: str, root: yaml.Node | None, error: dict[str, Any]) -> str:
@@ -239,9 +355,12 @@ _SECTIONS: dict[str, type[_Strict]] = {
     "upstreams": UpstreamSettings,
     "models": ModelSettings,
     "limits": LimitsSettings,
+    "keys": KeySettings,
     "retention": RetentionSettings,
     "database": DatabaseSettings,
+    "journal": JournalSettings,
     "broker": BrokerSettings,
+    "redis": RedisSettings,
     "cors": CorsSettings,
 }
 _PRICES: dict[str, type[_Strict]] = {

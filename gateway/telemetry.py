@@ -14,6 +14,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, TextIO
 
@@ -28,12 +29,23 @@ _FLUSH_LINES = 512
 _DURATION_BUCKETS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 
 
+def iso_time(at: float) -> str:
+    """Unix seconds as ISO 8601 in UTC with milliseconds, as every log line has it."""
+    seconds, thousandths = divmod(int(at * 1000), 1000)
+    return f"{_whole_second(seconds)}.{thousandths:03d}+00:00"
+
+
+@lru_cache(maxsize=16)
+def _whole_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 class JsonFormatter(logging.Formatter):
     """Renders the standard library's log records as one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": iso_time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
@@ -63,13 +75,16 @@ def configure_logging(stream: TextIO) -> None:
 class AccessLog:
     """One JSON line per request, written in batches: at most 50 ms late, in order.
 
-    A batch is one write to the descriptor, so lines of several processes do not mix.
+    A batch is one write to the descriptor, so lines of several processes do not mix. A log that
+    cannot be written (a full disk, a reader that has gone) loses lines and never a request.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
+        self.lost = 0
+        """Lines that could not be written."""
 
     def write(self, entry: Mapping[str, Any]) -> None:
         """Add one line; must be called inside the event loop."""
@@ -86,10 +101,12 @@ class AccessLog:
             self._timer = None
         if self._lines:
             self._lines.append(b"")
-            text = b"\n".join(self._lines).decode()
-            self._lines.clear()
-            self._stream.write(text)
-            self._stream.flush()
+            lines, self._lines = self._lines, []
+            try:
+                self._stream.write(b"\n".join(lines).decode())
+                self._stream.flush()
+            except OSError:
+                self.lost += len(lines) - 1
 
 
 class Meter:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import TypeAlias
 
 from gateway.adapters.anthropic_upstream import AnthropicUpstream
-from gateway.adapters.key_file import PREFIX
+from gateway.adapters.key_file import read_or_create
 from gateway.adapters.litellm_upstream import LiteLLMUpstream
 from gateway.adapters.openai_upstream import OpenAIUpstream
 from gateway.adapters.price_list import ListedModel, PriceList
@@ -22,11 +22,12 @@ from gateway.dialects.codec import Codec
 from gateway.domain.chat import Dialect
 from gateway.domain.model import Model
 from gateway.domain.pricing import FREE, Price, per_gpu_hour, per_mtok
+from gateway.domain.secret import PREFIX, Pepper
 from gateway.errors import ConfigurationError
 from gateway.flow.house import Catalog, Terms
 from gateway.policy.decide import Snapshots
 from gateway.ports import Upstream
-from gateway.settings import LocalPriceSettings, ModelSettings, PriceSettings, Settings, UpstreamSettings
+from gateway.settings import LocalPriceSettings, ModelSettings, Places, PriceSettings, Settings, UpstreamSettings
 
 CODECS: Mapping[Dialect, Codec] = {
     codec.dialect: codec for codec in (openai_chat.CODEC, openai_responses.CODEC, anthropic_messages.CODEC)
@@ -36,6 +37,9 @@ EMBEDDED_MODEL = "local"
 
 UpstreamIdentity: TypeAlias = tuple[str, str]
 """An upstream's name and its settings as JSON: equal ones are kept across a reload."""
+
+_SECRET_LENGTH = 24
+"""What a secret from the environment must have at least: 128 bits, in base 64 or as hexadecimal digits."""
 
 _OPENAI_URL = "https://api.openai.com/v1"
 _ANTHROPIC_URL = "https://api.anthropic.com"
@@ -64,6 +68,33 @@ HOSTED: Mapping[str, _Provider] = {
     "TOGETHER_API_KEY": _Provider("litellm", "together_ai"),
     "TOGETHERAI_API_KEY": _Provider("litellm", "together_ai"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class HomeSecrets:
+    """The secrets of this machine: from its environment, or from files in PONDER_HOME that its first start makes."""
+
+    default: str = field(repr=False)
+    admin: str = field(repr=False)
+    pepper: Pepper
+
+
+def home_secrets(places: Places, environment: Mapping[str, str]) -> HomeSecrets:
+    """Read them, and make those there are none of. Raises ConfigurationError for an unreadable or a weak one."""
+    return HomeSecrets(
+        default=read_or_create(places.default_key_file),
+        admin=_secret(environment, "PONDER_ADMIN_KEY") or read_or_create(places.admin_key_file),
+        pepper=Pepper(_secret(environment, "PONDER_PEPPER") or read_or_create(places.pepper_file)),
+    )
+
+
+def _secret(environment: Mapping[str, str], name: str) -> str | None:
+    secret = environment.get(name)
+    if secret is not None and len(secret) < _SECRET_LENGTH:
+        raise ConfigurationError(
+            f"{name} has {len(secret)} characters; it must be random, with at least {_SECRET_LENGTH}, or unset"
+        )
+    return secret
 
 
 class SystemClock:

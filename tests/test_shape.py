@@ -18,7 +18,7 @@ LAZY = {"litellm", "anthropic", "xllamacpp", "alembic", "redis"}
 """Packages so slow or large that they are imported where they are used."""
 OUTERMOST = {
     "gateway/adapters/journal/mover.py": "a fault of ours must not end the moving of records to the database",
-    "gateway/store/writer.py": "the writer's loop outlives whatever one batch of records does to it",
+    "gateway/store/key_ring.py": "a fault of ours must not end the following of revocations",
     "gateway/http/faults.py": "the last resort turns a defect into a 500 in the client's dialect",
 }
 """Where ``except Exception`` stands at the outermost loop, and why."""

@@ -1,23 +1,25 @@
 """Anthropic's Messages API, and servers that speak it. Bytes go out and come back as they are.
 
-The anthropic package is the authority for shapes (``tests/adapters`` and ``tests/dialects`` check
-ours against its types and error classes) and lists models for ``ponder doctor``. It takes 1.3 s and
-35 MB to import, so it is imported where it is used and stays off the request path.
+The anthropic package is the authority for shapes and statuses: the tests check ours against its
+types and error classes. It is not used to call. It authenticates, follows redirects and reads its
+environment in ways of its own, so what it reports would not hold for the calls that we serve.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from urllib.parse import quote
 
-from gateway.adapters.transport import Transport, refusal
+from gateway.adapters.transport import Transport, model_ids
 from gateway.domain.chat import Dialect
-from gateway.errors import UpstreamFailed, UpstreamTimedOut
 from gateway.ports import UpstreamCall, UpstreamReply
 
 API_VERSION = "2023-06-01"
 """Sent when the client names no version: the value every official SDK sends."""
 
+_PAGE = 1000
+_MOST = 10_000
 _PASSED_ON = frozenset({"anthropic-version", "anthropic-beta", "traceparent", "tracestate"})
 
 
@@ -30,8 +32,6 @@ class AnthropicUpstream:
         self, *, name: str, base_url: str, api_key: str | None, headers: Mapping[str, str], connections: int
     ) -> None:
         self.name = name
-        self._base_url = base_url
-        self._api_key = api_key
         credentials = {"x-api-key": api_key} if api_key else {}
         self._transport = Transport(
             name=name,
@@ -50,24 +50,17 @@ class AnthropicUpstream:
         return self._transport.post(call, {name: call.headers[name] for name in _PASSED_ON & call.headers.keys()})
 
     async def model_names(self, *, timeout_s: float) -> tuple[str, ...]:
-        """The server's own list of models, through the anthropic package. Raises UpstreamError."""
-        import anthropic
-
-        client = anthropic.AsyncAnthropic(
-            api_key=self._api_key or "none", base_url=self._base_url, timeout=timeout_s, max_retries=0
-        )
-        try:
-            return tuple([model.id async for model in client.models.list()])
-        except anthropic.APIStatusError as fault:
-            raise refusal(
-                self.name, fault.status_code, fault.response.content, fault.response.headers.get("retry-after")
-            ) from fault
-        except anthropic.APITimeoutError as fault:
-            raise UpstreamTimedOut(f"upstream {self.name} did not answer in time") from fault
-        except anthropic.APIError as fault:
-            raise UpstreamFailed(f"upstream {self.name} cannot be reached or did not list its models") from fault
-        finally:
-            await client.close()
+        """The server's own list of models, page by page. Raises UpstreamError."""
+        names: list[str] = []
+        page = f"/v1/models?limit={_PAGE}"
+        while True:
+            listing = await self._transport.get(page, timeout_s=timeout_s)
+            found = model_ids(self.name, listing)
+            names += found
+            last = listing.get("last_id")
+            if listing.get("has_more") is not True or not isinstance(last, str) or not found or len(names) >= _MOST:
+                return tuple(names)
+            page = f"/v1/models?limit={_PAGE}&after_id={quote(last, safe='')}"
 
     async def close(self) -> None:
         """Close every pooled connection."""

@@ -1,51 +1,35 @@
-"""The first virtual key: made at first boot in ``$PONDER_HOME/default.key``, mode 0600.
-
-The secret is held in memory only as a SHA-256 digest. It has 256 random bits, so a plain digest
-cannot be searched; a slow password hash would buy nothing and cost every request.
-"""
+"""Secrets in files of ``$PONDER_HOME``, mode 0600: made at first boot, read at later ones. And new secrets."""
 
 from __future__ import annotations
 
-import hmac
 import os
 import secrets
-from hashlib import sha256
 from pathlib import Path
 
-from gateway.domain.key import Key
+from gateway.domain.secret import PREFIX
 from gateway.errors import ConfigurationError
-
-PREFIX = "sk-ponder-"
-"""How every key of ours begins, so that it cannot be taken for a provider's."""
 
 _OWNER_ONLY = 0o600
 _OTHERS = 0o077
+_RANDOM_BYTES = 32
 
 
-class SingleKey:
-    """The key ring of a gateway with one key. Satisfies :class:`gateway.ports.KeyRing`."""
-
-    def __init__(self, secret: str) -> None:
-        self._digest = sha256(secret.encode()).digest()
-        self._key = Key(id="default", may_override=True)
-
-    def find(self, secret: str) -> Key | None:
-        """The key, compared by whole digests in constant time."""
-        digest = sha256(secret.encode("utf-8", "replace")).digest()
-        return self._key if hmac.compare_digest(digest, self._digest) else None
+def new_secret() -> str:
+    """A secret for a key: 256 random bits, and a prefix by which scanners for leaked secrets know it."""
+    return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
 def read_or_create(path: Path) -> str:
     """The secret in ``path``; made there if there is none yet.
 
-    Raises :class:`ConfigurationError` if the file is readable by others or empty.
+    Raises :class:`ConfigurationError` if the file is unreadable, readable by others, or empty.
     """
     try:
         return _read(path)
     except FileNotFoundError:
         pass
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    secret = PREFIX + secrets.token_urlsafe(32)
+    secret = new_secret()
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
     with os.fdopen(descriptor, "w") as file:
@@ -61,9 +45,16 @@ def read_or_create(path: Path) -> str:
 
 
 def _read(path: Path) -> str:
-    if path.stat().st_mode & _OTHERS:
+    try:
+        mode, text = path.stat().st_mode, path.read_text("utf-8")
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else "it is not text"
+        raise ConfigurationError(f"{path} cannot be read ({reason}); make it ours: chown, chmod 600") from fault
+    if mode & _OTHERS:
         raise ConfigurationError(f"{path} can be read by others; run: chmod 600 {path}")
-    secret = path.read_text("utf-8").strip()
+    secret = text.strip()
     if not secret:
-        raise ConfigurationError(f"{path} is empty; remove it and a new key is made at the next start")
+        raise ConfigurationError(f"{path} is empty; remove it and a new one is made at the next start")
     return secret

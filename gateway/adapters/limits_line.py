@@ -47,8 +47,9 @@ class RedisLine:
             url,
             protocol=2,
             max_connections=2 * _PIPELINES,  # some may still be closing
-            socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
+            # The pipeline as a whole is timed; a timer per read and write would cost a task each.
+            socket_timeout=None,
             # What is repeated, and when, is decided by the purse, which knows what is safe.
             retry=None,
         )

@@ -10,6 +10,10 @@ A Redis that lost its balances is not trusted until ``restore`` has set them aga
 journal. A hold lost with it is charged when it settles, unless it ended before those sums were read.
 All keys share the hash tag of their prefix, so a cluster keeps them on one shard: a hold takes from
 a key's and a team's account in one step, which no two shards could do.
+
+Redis must be 5 or later and must not evict (``maxmemory-policy noeviction``): an evicted balance is
+money forgotten, while a Redis that is full is one that is away. What a crash takes from a Redis that
+comes back with older balances (a second with ``appendfsync everysec``) only a reconciliation finds.
 """
 
 from __future__ import annotations

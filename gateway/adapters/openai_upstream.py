@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
-from gateway.adapters.transport import Transport
-from gateway.dialects.json_bytes import loads
+from gateway.adapters.transport import Transport, model_ids
 from gateway.domain.chat import Dialect
-from gateway.errors import UpstreamFailed
 from gateway.ports import UpstreamCall, UpstreamReply
 
 _PASSED_ON = frozenset({"openai-beta", "traceparent", "tracestate", "x-client-request-id"})
@@ -46,11 +44,7 @@ class OpenAIUpstream:
 
     async def model_names(self, *, timeout_s: float) -> tuple[str, ...]:
         """The server's own list of models. Raises UpstreamError."""
-        listing = loads(await self._transport.get("/models", {}, timeout_s=timeout_s))
-        rows = listing.get("data") if isinstance(listing, dict) else None
-        if not isinstance(rows, list):
-            raise UpstreamFailed(f"upstream {self.name} did not answer /models with a list")
-        return tuple(str(row.get("id")) for row in rows if isinstance(row, dict))
+        return model_ids(self.name, await self._transport.get("/models", timeout_s=timeout_s))
 
     async def close(self) -> None:
         """Close every pooled connection."""

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import os
+import re
+import socket
 import ssl
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
 
 import certifi
+from aiohappyeyeballs import AddrInfoType, addr_to_addr_infos, start_connection
 
 from gateway.adapters.wire import Connection
 from gateway.errors import ConfigurationError
 
 CONNECT_S = 10.0
+"""For one connection: finding its host's addresses, TCP and TLS together."""
 _KEEP_IDLE_S = 55.0
 """Just under the minute after which common servers and balancers close idle connections."""
+_NEXT_ADDRESS_S = 0.25
+"""How long one address of several is tried before the next one joins in (RFC 8305)."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+_PATH = re.compile(r"[!-~]*")
+_PROBE_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +51,19 @@ class Address:
 
 def parse_address(base_url: str) -> Address:
     """The address in a base URL. Raises ConfigurationError for anything that is not plain http(s)."""
-    parts = urlsplit(base_url)
     try:
+        parts = urlsplit(base_url)
         port = parts.port
     except ValueError as fault:
-        raise ConfigurationError(f"base_url has an impossible port: {fault}") from fault
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ConfigurationError("base_url has an impossible host or port; ports are 1 to 65535") from fault
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError("base_url must look like https://HOST[:PORT][/PATH], without credentials or query")
-    if not parts.path.isascii() or any(letter.isspace() for letter in parts.path):
+    if not (_is_literal(parts.hostname) or _HOST.fullmatch(parts.hostname)) or port == 0:
+        raise ConfigurationError(
+            "base_url's host must be a name of ASCII letters, digits, dots and hyphens (xn-- for others) "
+            "or an IP address, its port 1 to 65535"
+        )
+    if not _PATH.fullmatch(parts.path):
         raise ConfigurationError("base_url's path must be plain ASCII without spaces")
     return Address(
         host=parts.hostname,
@@ -56,95 +73,199 @@ def parse_address(base_url: str) -> Address:
     )
 
 
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return "%" not in host  # a zone means nothing beyond this machine, and a Host header cannot hold it
+
+
 @cache
-def _trusted() -> ssl.SSLContext:
-    """The system's certificates; those of certifi where the system has none, as in small images."""
+def system_trust() -> ssl.SSLContext:
+    """The certificates of the system, or of SSL_CERT_FILE; certifi's where there are none, as in small images."""
     context = ssl.create_default_context()
-    if not context.cert_store_stats()["x509_ca"]:
+    context.set_alpn_protocols(["http/1.1"])
+    folder = ssl.get_default_verify_paths().capath
+    if not context.cert_store_stats()["x509_ca"] and not (folder and os.listdir(folder)):
         context.load_verify_locations(certifi.where())
     return context
 
 
-class Pool:
-    """At most ``size`` connections; idle ones are kept and the most recently used goes first."""
+def _new_socket(found: AddrInfoType) -> socket.socket:
+    """A socket that probes a silent peer.
 
-    def __init__(self, address: Address, size: int) -> None:
+    An answer that is not streamed is silent for minutes. Probes keep firewalls on the way from
+    forgetting the connection, and find out about a peer that is gone.
+    """
+    family, kind, protocol, _, _ = found
+    fresh = socket.socket(family, kind, protocol)
+    fresh.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    fresh.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+        if hasattr(socket, name):  # macOS has one of them
+            fresh.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), _PROBE_S)
+    return fresh
+
+
+class Pool:
+    """At most ``size`` connections; idle ones are kept and the most recently used goes first.
+
+    Who comes when all are busy waits, and what becomes free goes to who waited longest.
+    """
+
+    def __init__(
+        self, address: Address, size: int, *, trust: ssl.SSLContext | None = None, connect_s: float = CONNECT_S
+    ) -> None:
         self._address = address
         self._size = size
+        self._trust = trust
+        self._connect_s = connect_s
         self._open = 0
-        self._idle: list[tuple[float, Connection]] = []
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        """Connections that are in use, idle, closing or being made."""
+        self._members: set[Connection] = set()
+        self._idle: dict[Connection, float] = {}
+        """Since when each is idle, the most recent last."""
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._lookup: asyncio.Future[list[AddrInfoType]] | None = None
+        self._reaper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     async def take(self, *, within_s: float, is_fresh: bool = False) -> Connection:
-        """A connection for one exchange; ``is_fresh`` asks for a new one.
+        """A connection for one exchange; ``is_fresh`` asks for a new one, ahead of all who wait.
 
         Raises TimeoutError when none is free or can be made in time, OSError when none can be made.
         """
-        loop = asyncio.get_running_loop()
-        while not is_fresh and self._idle:
-            since, connection = self._idle.pop()
-            if connection.is_lost:
-                continue
-            if loop.time() - since < _KEEP_IDLE_S:
+        while self._idle and not is_fresh:
+            connection, _ = self._idle.popitem()
+            if connection.is_quiet():
                 return connection
             connection.close()
         async with asyncio.timeout(within_s):
-            while self._open >= self._size:
-                await self._turn(loop)
-                if self._idle and not is_fresh:
-                    return await self.take(within_s=within_s)
-            self._open += 1
-            try:
-                return await self._connect(loop)
-            except BaseException:
-                self._open -= 1
-                self._admit_next()
-                raise
+            kept = await self._turn(is_fresh=is_fresh)
+            return await self._connect() if kept is None else kept
 
-    async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        turn = loop.create_future()
-        self._waiting.append(turn)
+    async def _turn(self, *, is_fresh: bool) -> Connection | None:
+        """A connection that became free, or room for a new one, which now belongs to the caller."""
+        goes_first = is_fresh
+        if is_fresh and self._idle and self._open >= self._size:
+            self._drop(next(iter(self._idle)))
+        while self._open >= self._size:
+            connection = await self._wait(goes_first=goes_first)
+            if connection is None or (not is_fresh and connection.is_quiet()):
+                return connection
+            connection.close()  # what comes back when it is gone is ours
+            goes_first = True
+        self._open += 1
+        return None
+
+    async def _wait(self, *, goes_first: bool) -> Connection | None:
+        turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        if goes_first:
+            self._waiting.appendleft(turn)
+        else:
+            self._waiting.append(turn)
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._admit_next()
+            if turn.cancelled():
+                with suppress(ValueError):  # it may have been passed over already
+                    self._waiting.remove(turn)
+            else:
+                self._pass_on(turn.result())
             raise
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop) -> Connection:
-        address = self._address
-        async with asyncio.timeout(CONNECT_S):
-            _, connection = await loop.create_connection(
-                lambda: Connection(loop, self._freed),
-                address.host,
-                address.port,
-                ssl=_trusted() if address.is_secure else None,
-                server_hostname=address.host if address.is_secure else None,
-            )
+    async def _connect(self) -> Connection:
+        try:
+            async with asyncio.timeout(self._connect_s):
+                connection = await self._reach(asyncio.get_running_loop())
+        except BaseException:
+            self._pass_on(None)
+            raise
+        if connection.is_gone:
+            self._pass_on(None)
+            raise ConnectionResetError("closed as soon as it was made")
+        self._members.add(connection)
         return connection
 
-    def _freed(self, connection: Connection) -> None:
-        """A connection ended an exchange, or was lost."""
-        if connection.is_gone:
-            self._open -= 1
-        elif self._is_closed:
-            connection.close()
-            return
-        else:
-            self._idle.append((asyncio.get_running_loop().time(), connection))
-        self._admit_next()
+    async def _reach(self, loop: asyncio.AbstractEventLoop) -> Connection:
+        address = self._address
+        found = await self._addresses(loop)
+        reached = await start_connection(
+            found, happy_eyeballs_delay=_NEXT_ADDRESS_S, loop=loop, socket_factory=_new_socket
+        )
+        _, connection = await loop.create_connection(
+            lambda: Connection(loop, self._freed),
+            sock=reached,
+            ssl=(self._trust or system_trust()) if address.is_secure else None,
+            server_hostname=address.host if address.is_secure else None,
+        )
+        return connection
 
-    def _admit_next(self) -> None:
+    async def _addresses(self, loop: asyncio.AbstractEventLoop) -> list[AddrInfoType]:
+        """The host's addresses. One search serves all who need it: each blocks one of few threads."""
+        address = self._address
+        if _is_literal(address.host):
+            return addr_to_addr_infos((address.host, address.port)) or []
+        if self._lookup is None:
+            self._lookup = asyncio.ensure_future(self._look_up(loop))
+            self._lookup.add_done_callback(self._looked_up)
+        return await asyncio.shield(self._lookup)
+
+    async def _look_up(self, loop: asyncio.AbstractEventLoop) -> list[AddrInfoType]:
+        host, port = self._address.host, self._address.port
+        return list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP))
+
+    def _looked_up(self, lookup: asyncio.Future[list[AddrInfoType]]) -> None:
+        self._lookup = None
+        if not lookup.cancelled():
+            lookup.exception()  # whoever asked may have given up: then nobody else takes note of it
+
+    def _freed(self, connection: Connection) -> None:
+        """A connection ended an exchange, or is gone."""
+        if not connection.is_gone:
+            self._pass_on(connection)
+        elif connection in self._members:
+            self._members.remove(connection)
+            self._idle.pop(connection, None)
+            self._pass_on(None)
+
+    def _pass_on(self, free: Connection | None) -> None:
+        """Give a free connection, or room for one, to who waited longest; keep it if nobody does."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(None)
+                turn.set_result(free)
                 return
+        if free is None:
+            self._open -= 1
+        elif self._is_closed:
+            free.close()
+        else:
+            loop = asyncio.get_running_loop()
+            self._idle[free] = loop.time()
+            if self._reaper is None:
+                self._reaper = loop.call_later(_KEEP_IDLE_S, self._reap)
+
+    def _reap(self) -> None:
+        """Close what has been idle for too long, and come back when the next one will have been."""
+        loop = asyncio.get_running_loop()
+        self._reaper = None
+        for connection, since in list(self._idle.items()):
+            if loop.time() - since < _KEEP_IDLE_S:
+                self._reaper = loop.call_at(since + _KEEP_IDLE_S, self._reap)
+                return
+            self._drop(connection)
+
+    def _drop(self, idle: Connection) -> None:
+        del self._idle[idle]
+        idle.close()
 
     def close(self) -> None:
-        """Close the idle connections; those in use close when their exchange ends."""
+        """Close the idle connections. Those in use serve to the end of their exchange; so do calls that come late."""
         self._is_closed = True
-        for _, connection in self._idle:
-            connection.close()
-        self._idle.clear()
+        for connection in list(self._idle):
+            self._drop(connection)
+        if self._reaper is not None:
+            self._reaper.cancel()
+            self._reaper = None

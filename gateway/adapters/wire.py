@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import ssl
 from collections.abc import Callable
 from typing import cast
 
@@ -38,8 +39,8 @@ class Connection(asyncio.Protocol):
     """One connection. ``on_free`` is told when it can be used again, and when it is gone."""
 
     __slots__ = (
-        "_body", "_buffered", "_fault", "_is_complete", "_is_kept", "_is_left", "_is_paused", "_loop", "_on_free",
-        "_parser", "_silent", "_socket", "_timer", "_transport", "_until", "_waiter", "has_begun", "headers",
+        "_arrivals", "_body", "_buffered", "_fault", "_is_complete", "_is_kept", "_is_left", "_is_paused", "_loop",
+        "_on_free", "_parser", "_silent", "_timer", "_transport", "_until", "_waiter", "has_begun", "headers",
         "is_gone", "is_lost", "is_reused", "status",
     )  # fmt: skip
 
@@ -47,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._on_free = on_free
         self._transport: asyncio.Transport | None = None
-        self._socket = select.poll()
+        self._arrivals = select.poll()
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._until = 0.0
@@ -77,7 +78,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
-        self._socket.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._arrivals.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         if self._is_complete or self.is_lost:
@@ -92,15 +93,14 @@ class Connection(asyncio.Protocol):
             # An answer that is complete stands; only the connection is spoilt.
             self._fail(Broken(f"not an answer we accept: {fault.__context__ or fault}", has_begun=True))
             return
-        if self._silent > MAX_SILENT_BYTES and not self._is_complete:
+        if self._silent > MAX_SILENT_BYTES and not self.is_complete:
             self._fail(Broken(f"more than {MAX_SILENT_BYTES} bytes without any body", has_begun=True))
-        elif self._is_left and self._is_complete:
+        elif self._is_left and self.is_complete:
             self.finish()
 
     def eof_received(self) -> bool:
-        # Called at an orderly end only: TCP's FIN, and with TLS its close_notify. A reset or a cut
-        # TLS stream comes as connection_lost alone, so it never passes for the end of a body.
-        if self.status and not self._is_complete and self._ends_with_connection():
+        # A reset is not announced here, so it never passes for the end of a body.
+        if self.status and not self._is_complete and self._ends_with_connection() and self._was_closed_by_peer():
             self._is_complete = True
             self._wake()
         self.is_lost = True
@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
         if self.status:
             return  # a trailer, which must not pass for a header (RFC 9110, 6.5.1)
         key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
+        text = value.strip(b" \t").decode("latin-1")
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
 
     def is_quiet(self) -> bool:
         """Nothing came since the last exchange: neither a close nor stray bytes that the loop has yet to read."""
-        return not self.is_lost and not self._socket.poll(0)
+        return not self.is_lost and not self._arrivals.poll(0)
 
     async def send(self, head: bytes, body: bytes, *, within_s: float) -> None:
         """Send a request and wait for its answer's headers. Raises Broken or TimeoutError."""
@@ -292,3 +292,18 @@ class Connection(asyncio.Protocol):
     def _ends_with_connection(self) -> bool:
         """An answer without a length ends where the connection ends (RFC 9112, 6.3); a cut one does not."""
         return "content-length" not in self.headers and "transfer-encoding" not in self.headers
+
+    def _was_closed_by_peer(self) -> bool:
+        """TLS ends by its own close_notify; where only TCP ended, somebody on the way may have cut the answer.
+
+        uvloop announces an end only after close_notify, asyncio after either.
+        """
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        if tls is None:
+            return True
+        try:
+            return not tls.read(1)
+        except ssl.SSLZeroReturnError:
+            return True
+        except ssl.SSLError:
+            return False

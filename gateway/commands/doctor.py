@@ -18,7 +18,7 @@ from gateway.commands.findings import (
     check_config,
     check_database,
     check_home,
-    check_key_file,
+    check_key_files,
     check_ticks,
 )
 from gateway.commands.models import NOT_RUNNING_YET
@@ -59,7 +59,7 @@ def doctor(as_json: bool) -> None:
 async def examine(where: Places, environment: Mapping[str, str]) -> list[Finding]:
     """Everything that can be checked, in the order in which a start needs it."""
     settings, config = check_config(where)
-    findings = [config, check_home(where), check_key_file(where)]
+    findings = [config, check_home(where), *check_key_files(where)]
     if settings is None:
         return findings
     findings += [await check_database(where, settings), check_ticks(where, settings)]

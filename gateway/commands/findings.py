@@ -6,6 +6,7 @@ import os
 import stat
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from gateway.errors import ConfigurationError, PonderError
 from gateway.settings import Places, Settings, broker_url, database_url, load
@@ -57,20 +58,28 @@ def check_home(where: Places) -> Finding:
     return Finding(Level.OK, "home", f"{home} is ours alone")
 
 
-def check_key_file(where: Places) -> Finding:
-    """The first key must exist, hold something, and be readable by its owner alone."""
-    path = where.default_key_file
+def check_key_files(where: Places) -> list[Finding]:
+    """What PONDER_HOME holds in secrets: the first key, the key to /admin, and the pepper of all keys' digests."""
+    return [
+        _check_key_file("key", where.default_key_file),
+        _check_key_file("admin key", where.admin_key_file),
+        _check_key_file("pepper", where.pepper_file),
+    ]
+
+
+def _check_key_file(check: str, path: Path) -> Finding:
+    """It must hold something, and be readable by its owner alone."""
     try:
         mode, is_empty = path.stat().st_mode, not path.read_text("utf-8").strip()
     except FileNotFoundError:
-        return Finding(Level.OK, "key", f"{path} will be made at the first start")
+        return Finding(Level.OK, check, f"{path} will be made at the first start")
     except OSError as fault:
-        return Finding(Level.FAIL, "key", f"{path} cannot be read: {fault.strerror}", f"make it ours: chown {path}")
+        return Finding(Level.FAIL, check, f"{path} cannot be read: {fault.strerror}", f"make it ours: chown {path}")
     if mode & _OTHERS:
-        return Finding(Level.FAIL, "key", f"{path} can be read by others", f"chmod 600 {path}")
+        return Finding(Level.FAIL, check, f"{path} can be read by others", f"chmod 600 {path}")
     if is_empty:
-        return Finding(Level.FAIL, "key", f"{path} is empty", "remove it; a new key is made at the next start")
-    return Finding(Level.OK, "key", f"{path} is readable by us alone")
+        return Finding(Level.FAIL, check, f"{path} is empty", "remove it; a new one is made at the next start")
+    return Finding(Level.OK, check, f"{path} is readable by us alone")
 
 
 async def check_database(where: Places, settings: Settings) -> Finding:

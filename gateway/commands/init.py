@@ -62,6 +62,11 @@ TEMPLATE = """\
 #  deadline_s: 600
 #  default_output_tokens: 4096
 
+# How long keys are honoured while the database is away, in seconds: after that every request is
+# refused until it is back. Left out: the keys last read serve for as long as it takes.
+#keys:
+#  max_age_s: 3600
+
 # How long requests are kept; their texts only if you say so.
 #retention:
 #  requests_days: 90

@@ -7,10 +7,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.errors import ConfigurationError, NotFound, Unauthenticated, Unavailable
+from gateway.errors import (
+    ConfigurationError,
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    PonderError,
+    Unauthenticated,
+    Unavailable,
+)
 from gateway.settings import Places
 
 _TIMEOUT_S = 10
+_KINDS: Mapping[int, type[PonderError]] = {
+    kind.status: kind for kind in (InvalidRequest, Unauthenticated, Forbidden, NotFound, Conflict)
+}
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - mapped to loopback, not bound
 
 
@@ -21,8 +33,12 @@ def reachable_host(host: str) -> str:
 
 def url_of(places: Places) -> str:
     """The gateway's address, for people to click on."""
-    host = reachable_host(places.host)
-    return f"http://[{host}]:{places.port}" if ":" in host else f"http://{host}:{places.port}"
+    return _url(places.host, places.port)
+
+
+def _url(host: str, port: int) -> str:
+    host = reachable_host(host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def caller_key(places: Places, environment: Mapping[str, str]) -> str:
@@ -38,18 +54,44 @@ def caller_key(places: Places, environment: Mapping[str, str]) -> str:
         ) from fault
 
 
+def admin_key(places: Places, environment: Mapping[str, str]) -> str:
+    """PONDER_ADMIN_KEY, or the key to /admin in PONDER_HOME. Raises ConfigurationError if there is neither."""
+    if key := environment.get("PONDER_ADMIN_KEY"):
+        return key
+    try:
+        return places.admin_key_file.read_text("utf-8").strip()
+    except OSError as fault:
+        raise ConfigurationError(
+            f"no admin key: set PONDER_ADMIN_KEY, or PONDER_HOME to the folder that holds admin.key "
+            f"({places.admin_key_file}: {fault.strerror})"
+        ) from fault
+
+
 def get(places: Places, path: str, key: str) -> Any:
     """The JSON that the gateway answers to ``GET path``. Raises PonderError."""
-    connection = http.client.HTTPConnection(reachable_host(places.host), places.port, timeout=_TIMEOUT_S)
+    return _call((places.host, places.port), "GET", path, key)
+
+
+def administer(
+    places: Places, environment: Mapping[str, str], method: str, path: str, body: Mapping[str, Any] | None = None
+) -> Any:
+    """The JSON that the gateway answers under ``/admin``, to the admin key. Raises PonderError."""
+    return _call(places.admin_address, method, f"/admin{path}", admin_key(places, environment), body)
+
+
+def _call(address: tuple[str, int], method: str, path: str, key: str, body: Mapping[str, Any] | None = None) -> Any:
+    host, port = address
+    connection = http.client.HTTPConnection(reachable_host(host), port, timeout=_TIMEOUT_S)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
         response = connection.getresponse()
-        status, body = response.status, response.read()
+        status, answer = response.status, response.read()
     except (OSError, http.client.HTTPException) as fault:
-        raise Unavailable(f"no gateway answers at {url_of(places)}; start one with `ponder up`") from fault
+        raise Unavailable(f"no gateway answers at {_url(host, port)}; start one with `ponder up`") from fault
     finally:
         connection.close()
-    return _accepted(status, body)
+    return _accepted(status, answer)
 
 
 def _accepted(status: int, body: bytes) -> Any:
@@ -57,9 +99,8 @@ def _accepted(status: int, body: bytes) -> Any:
         value = json.loads(body)
     except ValueError as fault:
         raise Unavailable(f"the gateway answered {status} with something that is not JSON") from fault
-    if status == http.client.OK:
+    if status in {http.client.OK, http.client.CREATED}:
         return value
     error = value.get("error") if isinstance(value, dict) else None
     message = error.get("message") if isinstance(error, dict) else None
-    kind = {http.client.UNAUTHORIZED: Unauthenticated, http.client.NOT_FOUND: NotFound}.get(status, Unavailable)
-    raise kind(str(message or f"the gateway answered {status}"))
+    raise _KINDS.get(status, Unavailable)(str(message or f"the gateway answered {status}"))

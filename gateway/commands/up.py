@@ -114,6 +114,7 @@ def banner(where: Places, models: tuple[str, ...]) -> str:
         f"  Ponder is up   {url}",
         f"  API            {url}/openapi.json",
         f"  Key            {_from_here(where.default_key_file)}",
+        f"  Admin key      {_from_here(where.admin_key_file)}",
         f"  Models         {shown or 'none; run `ponder doctor`'}",
         "",
     ]

@@ -16,6 +16,7 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 """One event larger than this is refused: no provider sends one, and memory is bounded."""
 
 _BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n|\r\n\n")
+_LONGEST_BOUNDARY = 4
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 
@@ -28,21 +29,40 @@ class SseEvent:
 
 
 class EventSplitter:
-    """Cuts a byte stream into whole events, each with its terminating blank line."""
+    """Cuts a byte stream into whole events, each with its terminating blank line.
+
+    An event that comes in many chunks is put together once, when its end is here, so that the work
+    grows with the bytes and not with their square.
+    """
 
     __slots__ = ("_rest",)
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that ``chunk`` completes, bytes as they came.
 
-        Raises :class:`UpstreamFailed` when an event grows beyond :data:`MAX_EVENT_BYTES`.
+        Raises :class:`UpstreamFailed` when an event has grown beyond :data:`MAX_EVENT_BYTES`; the events
+        before it have been returned by then.
         """
-        buffer = self._rest + chunk if self._rest else chunk
-        if b"\r" not in buffer:
-            return self._feed_plain(buffer)
+        rest = self._rest
+        if rest:
+            seam = max(0, len(rest) - _LONGEST_BOUNDARY)
+            rest += chunk
+            if _BOUNDARY.search(rest, seam) is None:
+                if len(rest) > MAX_EVENT_BYTES:
+                    raise UpstreamFailed(f"the upstream sent a stream event larger than {MAX_EVENT_BYTES} bytes")
+                return []
+            chunk = bytes(rest)
+        if b"\r" in chunk:
+            return self._cut(chunk)
+        events = chunk.split(b"\n\n")
+        self._rest = bytearray(events.pop())
+        return [event + b"\n\n" for event in events]
+
+    def _cut(self, buffer: bytes) -> list[bytes]:
+        """The events of bytes in which some lines end in CR or CRLF."""
         events: list[bytes] = []
         start = 0
         for match in _BOUNDARY.finditer(buffer):
@@ -51,23 +71,13 @@ class EventSplitter:
                 break
             events.append(buffer[start : match.end()])
             start = match.end()
-        self._keep(buffer[start:])
+        self._rest = bytearray(buffer[start:])
         return events
-
-    def _feed_plain(self, buffer: bytes) -> list[bytes]:
-        parts = buffer.split(b"\n\n")
-        self._keep(parts.pop())
-        return [part + b"\n\n" for part in parts]
-
-    def _keep(self, rest: bytes) -> None:
-        if len(rest) > MAX_EVENT_BYTES:
-            raise UpstreamFailed(f"the upstream sent a stream event larger than {MAX_EVENT_BYTES} bytes")
-        self._rest = rest
 
     @property
     def rest(self) -> bytes:
         """Bytes after the last whole event; not empty at the end means the stream was cut."""
-        return self._rest
+        return bytes(self._rest)
 
 
 def parse(event: bytes) -> SseEvent | None:

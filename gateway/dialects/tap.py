@@ -44,15 +44,22 @@ class Tap(Protocol):
 
 def _object(event: bytes) -> dict[str, Any]:
     parsed = parse(event)
-    if parsed is None:
-        return {}
+    return {} if parsed is None else _read_object(parsed.data)
+
+
+def _read_object(data: bytes) -> dict[str, Any]:
     try:
-        value = loads(parsed.data)
+        value = loads(data)
     except InvalidRequest as fault:
         raise UpstreamFailed("the upstream sent a stream event that is not valid JSON") from fault
     if not isinstance(value, dict):
         raise UpstreamFailed("the upstream sent a stream event that is not a JSON object")
     return value
+
+
+def _id_of(answer: Mapping[str, Any]) -> str:
+    identity = answer.get("id")
+    return identity if isinstance(identity, str) else ""
 
 
 def error_kind(error: object) -> str:
@@ -85,16 +92,19 @@ class ChatTap:
                 return Verdict.PASS
             if event.startswith((b"data: [DONE]", b"data:[DONE]")):
                 return Verdict.TERMINAL
-        return self._read(_object(event))
+        parsed = parse(event)
+        if parsed is None:
+            return Verdict.PASS
+        if parsed.data == b"[DONE]":  # after a comment or a name of its own
+            return Verdict.TERMINAL
+        return self._read(_read_object(parsed.data))
 
     def _read(self, chunk: dict[str, Any]) -> Verdict:
-        if not chunk:
-            return Verdict.PASS
         if chunk.get("error") is not None:
             self.error = error_kind(chunk["error"])
             return Verdict.ERROR
-        if self.answer_id is None:
-            self.answer_id = str(chunk.get("id", ""))
+        if not self.answer_id:  # Azure's first chunk has an empty one
+            self.answer_id = _id_of(chunk)
         choices = chunk.get("choices")
         if isinstance(choices, list) and choices and isinstance(choices[0], dict):
             self.deltas += 1
@@ -130,7 +140,7 @@ class MessagesTap:
             case "message_start":
                 message = body.get("message")
                 if isinstance(message, dict):
-                    self.answer_id = str(message.get("id", ""))
+                    self.answer_id = _id_of(message)
                     self._merge(message.get("usage"))
             case "message_delta":
                 delta = body.get("delta")
@@ -185,10 +195,11 @@ class ResponsesTap:
         response = body.get("response")
         if not isinstance(response, dict):
             return Verdict.PASS
-        self.answer_id = str(response.get("id", ""))
+        self.answer_id = _id_of(response)
         if kind not in self._TERMINAL:
             return Verdict.PASS
-        self.finish = str(response.get("status", ""))
+        if isinstance(response.get("status"), str):
+            self.finish = response["status"]
         if isinstance(response.get("usage"), dict):
             self.answer = response
         if kind == "response.failed":

@@ -36,5 +36,5 @@ def from_nanos(nanos: int) -> Usd:
 
 def show(amount: Usd) -> str:
     """Plain notation without trailing zeros, as in headers and logs: ``0.00012``."""
-    text = format(amount, "f").rstrip("0").rstrip(".")
-    return text or "0"
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

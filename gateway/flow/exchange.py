@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway.domain.ask import Ask
 from gateway.domain.key import Key
+from gateway.domain.ledger import Hold
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, Usd
 from gateway.domain.plan import Plan
@@ -30,9 +32,35 @@ _EFFORT_FIELDS = (
 )
 
 
+_EFFORT_MEMBERS = ("effort", "type", "budget_tokens", "max_tokens", "enabled", "exclude", "summary", "display")
+_LABEL = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+_NOT_KEPT = "…"
+_MOST_COUNTED = 10**9
+"""No call uses more tokens and searches. An upstream that reports more has not said what it used."""
+
+DISCONNECTED_STATUS: Final = 499
+"""What the record says where the client left before any status: nginx's number for it."""
+
+
 def effort_fields(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a request body that say how hard to think; no prompt text among them."""
-    return {name: body[name] for name in _EFFORT_FIELDS if name in body}
+    """The members of a request body that say how hard to think; no prompt text among them.
+
+    ``output_config`` may hold a whole JSON schema, and any member whatever a client writes into it:
+    numbers and short labels are kept, the rest is not.
+    """
+    return {name: _plain(body[name]) for name in _EFFORT_FIELDS if name in body}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _scalar(value[name]) for name in _EFFORT_MEMBERS if name in value}
+    return _scalar(value)
+
+
+def _scalar(value: object) -> object:
+    if value is None or isinstance(value, int | float):
+        return value
+    return value if isinstance(value, str) and _LABEL.fullmatch(value) else _NOT_KEPT
 
 
 class OpenCall:
@@ -55,7 +83,7 @@ class Exchange:
 
     __slots__ = (
         "answer_id", "answer_text", "ask", "calls", "catalog", "cost", "degraded", "finish", "first_byte",
-        "house", "is_cost_complete", "is_settled", "key", "model", "plan",
+        "hold", "house", "is_cost_complete", "is_settled", "key", "model", "open_call", "plan",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, key: Key, house: House) -> None:
@@ -65,7 +93,9 @@ class Exchange:
         self.catalog: Catalog = house.catalog
         self.plan: Plan | None = None
         self.model: Model | None = None
+        self.hold: Hold | None = None
         self.calls: list[CallRecord] = []
+        self.open_call: OpenCall | None = None
         self.degraded: list[str] = []
         self.cost: Usd = ZERO
         self.is_cost_complete = True
@@ -78,14 +108,18 @@ class Exchange:
     def begin_call(self, sent: Mapping[str, Any]) -> OpenCall:
         """Note that an upstream call starts now."""
         clock = self.house.clock
-        return OpenCall(len(self.calls) + 1, sent, clock.monotonic(), clock.now())
+        self.open_call = OpenCall(len(self.calls) + 1, sent, clock.monotonic(), clock.now())
+        return self.open_call
 
     def end_call(
-        self, call: OpenCall, result: Result, usage: Usage | None = None, error: PonderError | str | None = None
+        self, call: OpenCall, result: Result, usage: Usage | None = None, error: PonderError | None = None
     ) -> None:
         """Close a call with what it used; its cost joins the request's."""
         model = self.model
         assert model is not None  # noqa: S101  a call is only begun for a chosen model
+        self.open_call = None
+        if usage is not None and usage.prompt_tokens + usage.output_tokens + usage.web_searches > _MOST_COUNTED:
+            usage = None
         amount = _amount(model, usage, error, call.started_at)
         if amount is None:
             self.is_cost_complete = False
@@ -104,7 +138,7 @@ class Exchange:
             status=call.status or (error.http_status if isinstance(error, UpstreamRefused) else None),
             usage=usage,
             cost=amount,
-            error=f"{error.code}: {error.message}" if isinstance(error, PonderError) else error,
+            error=f"{error.code}: {error.message}" if error else None,
             upstream_request_id=call.reply_id,
         )
         self.calls.append(record)
@@ -118,10 +152,12 @@ class Exchange:
             meter.tokens(model.name, "thinking", usage.thinking_tokens)
 
     def settle(self, result: Result, status: int, error: PonderError | None = None) -> None:
-        """Write the request's one record; a second call does nothing."""
+        """Write the request's one record, a call that is still open included; a second time does nothing."""
         if self.is_settled:
             return
         self.is_settled = True
+        if self.open_call is not None:
+            self.end_call(self.open_call, Result.DISCONNECTED if result is Result.DISCONNECTED else Result.FAILED)
         ask = self.ask
         house = self.house
         total_s = house.clock.monotonic() - ask.started
@@ -149,8 +185,22 @@ class Exchange:
             tags=ask.hints.tags,
             text=StoredText(ask.raw, self.answer_text) if self.catalog.stores_text else None,
         )
-        house.journal.append(record)
+        house.journal.settle(record)
+        self._end_hold()
         self._publish(record)
+
+    def settle_fault(self) -> None:
+        """Settle a request that a fault of our own ended: what its calls may have cost stays on record."""
+        self.settle(Result.FAILED, PonderError.status, PonderError("a fault of the gateway ended the request"))
+
+    def _end_hold(self) -> None:
+        """Settle the hold with what was spent; what nobody can know is charged at its ceiling."""
+        if self.hold is None:
+            return
+        amount = self.cost if self.is_cost_complete else max(self.cost, self.hold.ceiling)
+        usages = [call.usage for call in self.calls if call.usage is not None]
+        tokens = sum(usage.prompt_tokens + usage.output_tokens for usage in usages)
+        self.house.settlements.end(self.hold, Usd(amount), tokens)
 
     def _publish(self, record: RequestRecord) -> None:
         model = self.model.name if self.model else "unknown"
@@ -188,7 +238,7 @@ class Exchange:
         )
 
 
-def _amount(model: Model, usage: Usage | None, error: PonderError | str | None, at: float) -> Usd | None:
+def _amount(model: Model, usage: Usage | None, error: PonderError | None, at: float) -> Usd | None:
     """What a call cost; None when nobody can know."""
     if usage is not None:
         if model.price is None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from gateway.dialects.codec import Codec
 from gateway.domain.chat import Dialect
 from gateway.domain.model import Model
+from gateway.flow.settlements import Settlements
 from gateway.policy.decide import Snapshots
-from gateway.ports import AnswerIndex, Clock, Journal, KeyRing, Upstream
+from gateway.ports import AnswerIndex, Clock, Journal, KeyRing, Purse, Upstream
 from gateway.telemetry import AccessLog, Meter
 
 
@@ -41,12 +42,14 @@ class Catalog:
 
 @dataclass(slots=True)
 class House:
-    """Everything ``serve`` reaches for. Only ``catalog`` changes while the process lives."""
+    """Everything ``serve`` reaches for. Only ``catalog`` changes while requests are served."""
 
     catalog: Catalog
     codecs: Mapping[Dialect, Codec]
     keys: KeyRing
     journal: Journal
+    purse: Purse
+    settlements: Settlements
     answers: AnswerIndex
     clock: Clock
     meter: Meter

@@ -46,6 +46,8 @@ def decision_headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
         ):
             if value is not None:
                 headers.append((name, _header_value(value)))
+    if exchange.hold is not None and exchange.hold.warnings:
+        headers.append((b"x-ponder-budget-warning", _header_value("; ".join(exchange.hold.warnings))))
     if exchange.degraded:
         headers.append((b"x-ponder-degraded", _header_value("; ".join(exchange.degraded)[:_MAX_DEGRADED_CHARACTERS])))
     return headers

@@ -12,10 +12,11 @@ from gateway.dialects.openai_chat import only_documented
 from gateway.dialects.seals import carries_foreign_thinking
 from gateway.domain.ask import Ask, Operation
 from gateway.domain.chat import Conversation, Dialect
+from gateway.domain.key import Key, may_use
 from gateway.domain.model import Model
-from gateway.errors import InvalidRequest, UnknownModel
+from gateway.errors import Forbidden, InvalidRequest, UnknownModel
 from gateway.flow.exchange import Exchange, effort_fields
-from gateway.flow.house import Catalog
+from gateway.flow.house import Catalog, Terms
 from gateway.policy.decide import Facts, decide
 from gateway.ports import Upstream
 
@@ -44,22 +45,28 @@ class Route:
     """No call at all: the upstream cannot count tokens, so we estimate and say so."""
 
 
-def find_model(ask: Ask, catalog: Catalog) -> Model:
-    """The configured model asked for. Raises :class:`UnknownModel` with the list of those there are."""
+def find_model(ask: Ask, key: Key, catalog: Catalog) -> Model:
+    """The configured model asked for.
+
+    Raises :class:`Forbidden` when the key may not use it, or :class:`UnknownModel` when there is
+    none; both list those that the key may use.
+    """
     model = catalog.models.get(ask.model)
-    if model is not None:
+    if model is not None and may_use(key, model.name):
         return model
-    names = sorted(catalog.models)
+    names = sorted(name for name in catalog.models if may_use(key, name))
     listed = ", ".join(names[:_LISTED_MODELS]) + (
         ", … (GET /v1/models lists all)" if len(names) > _LISTED_MODELS else ""
     )
+    if model is not None:
+        raise Forbidden(f"this key may not use the model asked for; it may use: {listed or 'none'}", param="model")
     raise UnknownModel(f"the model asked for is not configured; available: {listed or 'none'}", param="model")
 
 
 async def plan_route(exchange: Exchange) -> Route:
     """Decide, and prepare the call: pass through where the upstream speaks the client's dialect, else translate."""
     ask, catalog = exchange.ask, exchange.catalog
-    model = find_model(ask, catalog)
+    model = find_model(ask, exchange.key, catalog)
     exchange.model = model
     exchange.plan = decide(model, _facts(ask), catalog.snapshots)
     upstream = catalog.upstreams[model.upstream]
@@ -148,6 +155,18 @@ def _translate(exchange: Exchange, model: Model, upstream: Upstream, target: Dia
         sent=effort_fields(rendered.body),
         codec=codec,
     )
+
+
+def with_output_limit(route: Route, terms: Mapping[str, Terms], output_tokens: int) -> Route:
+    """The route with an output limit set by us, in the words of its upstream's dialect."""
+    if route.dialect is Dialect.OPENAI_RESPONSES:
+        name = "max_output_tokens"
+    elif route.dialect is Dialect.OPENAI_CHAT and terms[route.upstream.name].is_openai:
+        name = "max_completion_tokens"
+    else:
+        name = "max_tokens"
+    limit = {name: output_tokens}
+    return replace(route, body=splice(route.body, limit), sent={**route.sent, **limit})
 
 
 def _refuse_untranslatable(conversation: Conversation) -> None:

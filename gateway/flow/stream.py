@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
+from dataclasses import replace
 
-from gateway.dialects.estimate import BYTES_PER_TOKEN
-from gateway.dialects.sse import EventSplitter
+from gateway.dialects.estimate import BYTES_PER_TOKEN, estimated_tokens
+from gateway.dialects.sse import EventSplitter, parse
 from gateway.dialects.tap import TAPS, Verdict
 from gateway.domain.ask import Ask
 from gateway.domain.chat import Dialect
 from gateway.domain.record import Result
 from gateway.domain.usage import Usage, UsageSource
-from gateway.errors import UpstreamError, UpstreamFailed, UpstreamOverloaded, UpstreamRateLimited
+from gateway.errors import InvalidRequest, UpstreamError, UpstreamFailed, UpstreamOverloaded, UpstreamRateLimited
 from gateway.flow.attempts import pause_or_raise, result_of, upstream_call
-from gateway.flow.exchange import Exchange, OpenCall
+from gateway.flow.exchange import DISCONNECTED_STATUS, Exchange, OpenCall
 from gateway.flow.reply import Streamed, cost_comment, decision_headers, request_id_headers
 from gateway.flow.route import Route
 from gateway.flow.view import PassThrough, Translated, View
@@ -75,16 +76,14 @@ class _Relay:
         """The client's bytes. Raises UpstreamError only before the first of them."""
         exchange = self._exchange
         call = exchange.begin_call(self._route.sent)
-        connection: AbstractAsyncContextManager[UpstreamReply] | None = None
         try:
-            connection = self._route.upstream.open(upstream_call(exchange, self._route))
-            reply = await connection.__aenter__()
-            call.status = reply.status
-            call.reply_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
-            async with aclosing(self._pieces(call, reply)) as pieces:
-                async for piece in pieces:
-                    self._has_sent = True
-                    yield piece
+            async with self._route.upstream.open(upstream_call(exchange, self._route)) as reply:
+                call.status = reply.status
+                call.reply_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
+                async with aclosing(self._pieces(call, reply)) as pieces:
+                    async for piece in pieces:
+                        self._has_sent = True
+                        yield piece
         except UpstreamError as error:
             self._end(call, result_of(error), error)
             if not self._has_sent:
@@ -93,98 +92,98 @@ class _Relay:
             yield self._view.failure(error.message, error.code)
         except (GeneratorExit, asyncio.CancelledError):
             self._end(call, Result.DISCONNECTED, None)
+            exchange.settle(Result.DISCONNECTED, DISCONNECTED_STATUS)
             raise
-        finally:
-            self._end(call, Result.FAILED, None)
-            if call.status is not None and connection is not None:
-                await connection.__aexit__(None, None, None)
+        except BaseException:
+            exchange.settle_fault()
+            raise
 
     async def _pieces(self, call: OpenCall, reply: UpstreamReply) -> AsyncGenerator[bytes, None]:
         splitter = EventSplitter()
         async for chunk in reply.chunks():
             out: list[bytes] = []
-            for event in splitter.feed(chunk):
-                if call.first_byte is None and event.startswith(b":"):
-                    continue  # a heartbeat before the answer: passing it on would forbid a retry
-                verdict, data, last = self._view.take(event)
-                if verdict is Verdict.PASS:
-                    out.append(data)
-                elif verdict is Verdict.TERMINAL:
-                    reply.complete()
-                    yield b"".join(out) + data + self._finish(call) + last
-                    return
-                elif verdict is Verdict.ERROR:
-                    yield b"".join(out) + self._break(call, data)
-                    return
-            piece = b"".join(out)
-            if piece:
-                if call.first_byte is None:
-                    self._note_first(call)
-                yield self._keep(piece)
+            try:
+                for event in splitter.feed(chunk):
+                    if call.first_byte is None and event.startswith(b":") and parse(event) is None:
+                        continue  # a heartbeat before the answer: passing it on would forbid a retry
+                    verdict, data, last = self._view.take(event)
+                    if verdict is Verdict.PASS:
+                        out.append(data)
+                    elif verdict is Verdict.TERMINAL:
+                        reply.complete()
+                        out.append(data)
+                        yield self._keep(call, out, last) + self._finish(call) + last
+                        return
+                    elif verdict is Verdict.ERROR:
+                        error = _stream_error(self._view.error or "error")
+                        if not self._has_sent and not any(out):
+                            raise error
+                        out.append(data)
+                        piece = self._keep(call, out)
+                        self._end(call, Result.FAILED, error)
+                        self._exchange.settle(Result.FAILED, 200, error)
+                        yield piece
+                        return
+            except UpstreamFailed:
+                # What came well in the same chunk as the fault is the client's.
+                if any(out):
+                    yield self._keep(call, out)
+                raise
+            if any(out):
+                yield self._keep(call, out)
         raise UpstreamFailed("the upstream ended its stream before the answer was complete")
 
-    def _note_first(self, call: OpenCall) -> None:
-        now = self._exchange.house.clock.monotonic()
-        call.first_byte = now
-        self._exchange.first_byte = now
-
-    def _keep(self, piece: bytes) -> bytes:
+    def _keep(self, call: OpenCall, pieces: list[bytes], last: bytes = b"") -> bytes:
+        """The pieces as one, kept for the record where text is stored; ``last`` is kept with them."""
+        if call.first_byte is None:
+            now = self._exchange.house.clock.monotonic()
+            call.first_byte = now
+            self._exchange.first_byte = now
+        piece = b"".join(pieces)
         if self._exchange.catalog.stores_text:
-            self._kept.append(piece)
+            self._kept.append(piece + last)
         return piece
 
     def _finish(self, call: OpenCall) -> bytes:
         """Settle a complete stream; the cost comment that goes before its terminal event."""
         exchange, view = self._exchange, self._view
-        if call.first_byte is None:
-            self._note_first(call)
-        failed = view.error is not None
-        self._end(call, Result.FAILED if failed else Result.ANSWERED, None)
+        error = None if view.error is None else _stream_error(view.error)
+        result = Result.ANSWERED if error is None else Result.FAILED
+        self._end(call, result, error, is_complete=True)
         if self._route.dialect is Dialect.OPENAI_RESPONSES and view.answer_id and exchange.model is not None:
             exchange.house.answers.remember(view.answer_id, exchange.model.upstream)
-        exchange.settle(Result.FAILED if failed else Result.ANSWERED, 200)
+        exchange.settle(result, 200, error)
         return cost_comment(exchange)
 
-    def _break(self, call: OpenCall, data: bytes) -> bytes:
-        """Settle a stream in which the upstream reported an error; its own error event is passed on."""
-        kind = self._view.error or "error"
-        error = _stream_error(kind)
-        if not self._has_sent:
-            raise error
-        self._end(call, Result.FAILED, error)
-        self._exchange.settle(Result.FAILED, 200, error)
-        return data
-
-    def _end(self, call: OpenCall, result: Result, error: UpstreamError | None) -> None:
+    def _end(self, call: OpenCall, result: Result, error: UpstreamError | None, *, is_complete: bool = False) -> None:
         exchange, view = self._exchange, self._view
-        if len(exchange.calls) >= call.attempt:
+        if exchange.open_call is not call:
             return  # already ended
         exchange.answer_id = view.answer_id
         exchange.finish = view.finish
         exchange.answer_text = b"".join(self._kept)
         usage = view.usage()
-        if result is not Result.ANSWERED and call.first_byte is not None:
-            usage = _partial(usage, view.deltas, len(self._route.body))
+        if call.first_byte is not None and not is_complete:
+            usage = self._partial(usage)
         exchange.end_call(call, result, usage, error)
-        if result is Result.DISCONNECTED:
-            exchange.settle(Result.DISCONNECTED, 499)
+
+    def _partial(self, usage: Usage | None) -> Usage:
+        """What an answer that ended early used: the provider's own counts where it gave them, else a count of ours."""
+        deltas = self._view.deltas
+        if usage is not None:
+            return replace(usage, output_tokens=max(usage.output_tokens, deltas), source=UsageSource.PARTIAL)
+        return Usage(input_tokens=_estimated_input(self._exchange), output_tokens=deltas, source=UsageSource.ESTIMATED)
 
 
-def _partial(usage: Usage | None, deltas: int, body_bytes: int) -> Usage:
-    """What an answer that ended early used: the provider's own counts where it gave them, else a count of ours."""
-    if usage is None:
-        return Usage(input_tokens=body_bytes // BYTES_PER_TOKEN, output_tokens=deltas, source=UsageSource.ESTIMATED)
-    if usage.output_tokens >= deltas:
-        return usage
-    return Usage(
-        input_tokens=usage.input_tokens,
-        cached_tokens=usage.cached_tokens,
-        cache_write_5m_tokens=usage.cache_write_5m_tokens,
-        cache_write_1h_tokens=usage.cache_write_1h_tokens,
-        output_tokens=deltas,
-        source=UsageSource.PARTIAL,
-        raw=usage.raw,
-    )
+def _estimated_input(exchange: Exchange) -> int:
+    """The prompt's tokens as far as its text tells, and no more than the model can read."""
+    ask, model = exchange.ask, exchange.model
+    try:
+        tokens = estimated_tokens(exchange.house.codecs[ask.endpoint.dialect].read_request(ask.body))
+    except InvalidRequest:  # a request that only the upstream can read
+        tokens = -(-len(ask.raw) // BYTES_PER_TOKEN)
+    limit = model.context_tokens if model is not None else None
+    return tokens if limit is None else min(tokens, limit)
 
 
 def _stream_error(kind: str) -> UpstreamError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,9 +62,6 @@ async def _call(exchange: Exchange, route: Route) -> tuple[bytes, Mapping[str, A
             exchange.end_call(call, result_of(error), error=error)
             await pause_or_raise(exchange, error)
             continue
-        except asyncio.CancelledError:
-            exchange.end_call(call, Result.DISCONNECTED, error="the client went away before the answer")
-            raise
         exchange.end_call(call, Result.ANSWERED, exchange.house.codecs[route.dialect].find_usage(body))
         _note_answer(exchange, route, body)
         return raw, body

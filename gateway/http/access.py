@@ -1,4 +1,4 @@
-"""Admission for the endpoints that FastAPI serves."""
+"""Admission for the endpoints that FastAPI serves, those under ``/admin`` apart."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ from gateway.http.door import credential_of, kept_headers
 
 def admitted(request: Request, house: House) -> Key:
     """The caller's key. Raises Unauthenticated."""
-    return admit(credential_of(kept_headers(request.scope["headers"])), house.keys)
+    return admit(credential_of(kept_headers(request.scope["headers"])), house.keys, house.clock.now())

@@ -13,6 +13,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, PonderError
 from gateway.flow.house import House
+from gateway.http.admin.desk import Desk
+from gateway.http.admin.gate import AdminGate
+from gateway.http.admin.routers import ROUTERS
 from gateway.http.asgi import ASGIApp
 from gateway.http.dialects import DialectEndpoints
 from gateway.http.faults import LastResort, dialect_of, error_response
@@ -20,28 +23,43 @@ from gateway.http.front import Front
 from gateway.http.identity import new_request_id
 from gateway.http.openapi import describe
 
+_ANSWER_HEADERS = (
+    *(f"x-ponder-{name}" for name in ("request-id", "policy", "arm", "category", "difficulty", "cost-usd", "degraded")),
+    "x-request-id",
+    "request-id",
+    "retry-after",
+)
 Lifespan: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def application(
-    house: House, routers: Sequence[APIRouter], *, lifespan: Lifespan, version: str, allow_origins: Sequence[str]
+    house: House,
+    desk: Desk,
+    routers: Sequence[APIRouter],
+    *,
+    lifespan: Lifespan,
+    version: str,
+    allow_origins: Sequence[str],
+    admin_port: int | None,
 ) -> ASGIApp:
     """Everything that is served over HTTP. The interactive docs pages stay off: they load from a CDN."""
     rest = FastAPI(
         title="Ponder", version=version, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    for router in routers:
+    rest.state.desk = desk
+    for router in (*routers, *ROUTERS):
         rest.include_router(router)
     describe(rest)
     _install_faults(rest, house)
-    app: ASGIApp = LastResort(Front(DialectEndpoints(house), rest))
+    front = Front(DialectEndpoints(house), rest, AdminGate(rest, house), admin_port=admin_port)
+    app: ASGIApp = LastResort(front)
     if allow_origins:
         app = CORSMiddleware(
             app,
             allow_origins=list(allow_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["x-ponder-request-id", "x-ponder-arm", "x-ponder-cost-usd", "x-ponder-degraded"],
+            expose_headers=[*_ANSWER_HEADERS],
         )
     return app
 
@@ -59,8 +77,13 @@ def _install_faults(rest: FastAPI, house: House) -> None:
         return respond(request, error)
 
     async def http_fault(request: Request, error: Exception) -> Response:
-        if getattr(error, "status_code", None) == 405:  # noqa: PLR2004
-            return respond(request, MethodNotAllowed(f"this path does not take {request.method[:16]}"))
+        assert isinstance(error, HTTPException)  # noqa: S101  registered for this class below
+        match error.status_code:
+            case 405:
+                accepted = (error.headers or {}).get("Allow", "GET")
+                return respond(request, MethodNotAllowed(f"this path takes {accepted}", accepted=accepted))
+            case 400:
+                return respond(request, InvalidRequest("the body cannot be read; it must be a JSON object"))
         return respond(request, NotFound("no such path; GET /openapi.json lists those there are"))
 
     async def validation_fault(request: Request, error: Exception) -> Response:

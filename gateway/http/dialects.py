@@ -12,7 +12,7 @@ from gateway.flow.reply import Streamed, Whole
 from gateway.flow.serve import serve
 from gateway.http.asgi import Receive, Scope, Send
 from gateway.http.door import ClientGone, Door
-from gateway.http.faults import error_response
+from gateway.http.faults import REQUEST_ID, error_response
 from gateway.http.identity import new_request_id
 
 ENDPOINTS = {
@@ -39,7 +39,7 @@ class DialectEndpoints:
         """Serve one request and send its answer, or its error in the caller's dialect."""
         house = self._house
         now = house.clock.now()
-        request_id = new_request_id(now)
+        request_id = scope[REQUEST_ID] = new_request_id(now)
         watch = _DisconnectWatch(receive)
         door = Door(
             scope,
@@ -54,7 +54,7 @@ class DialectEndpoints:
         house.meter.in_flight += 1
         try:
             if scope["method"] != "POST":
-                raise MethodNotAllowed(f"{endpoint.path} takes POST")
+                raise MethodNotAllowed(f"{endpoint.path} takes POST", accepted="POST")
             reply = await serve(door, house)
             if isinstance(reply, Whole):
                 await _send(send, 200, reply.headers, reply.body)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
 
 from gateway.dialects.json_bytes import dumps, loads
 from gateway.domain.chat import Dialect
-from gateway.errors import PonderError, UpstreamRefused
+from gateway.errors import MethodNotAllowed, PonderError, UpstreamRefused
 from gateway.http.asgi import ASGIApp, Message, Receive, Scope, Send
 
 # Anthropic's error types by status: https://docs.claude.com/en/api/errors
@@ -34,6 +33,8 @@ _OPENAI_TYPES = {
     429: "rate_limit_error",
 }
 _SERVER_ERROR = 500
+REQUEST_ID = "ponder.request_id"
+"""Where the ASGI scope holds the request's id, once it has one."""
 _log = logging.getLogger(__name__)
 
 
@@ -88,17 +89,17 @@ class LastResort:
         try:
             await self._app(scope, receive, watched_send)
         except Exception:
-            _log.exception("a request failed by a fault of the gateway")
+            _log.exception("request %s failed by a fault of the gateway", scope.get(REQUEST_ID, "-"))
             if has_begun or scope["type"] != "http":
                 raise
             fault = PonderError("the gateway failed to serve this request; the operator finds the cause in its log")
-            status, headers, body = error_response(fault, dialect_of(scope["path"]), "-")
+            status, headers, body = error_response(fault, dialect_of(scope["path"]), scope.get(REQUEST_ID, "-"))
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
 
 def error_response(
-    error: PonderError, dialect: Dialect, request_id: str, more: Iterable[tuple[bytes, bytes]] = ()
+    error: PonderError, dialect: Dialect, request_id: str
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Status, headers and body of an error."""
     body = error_body(error, dialect, request_id)
@@ -109,10 +110,11 @@ def error_response(
         (b"x-ponder-request-id", identity),
         (b"x-request-id", identity),
         (b"request-id", identity),
-        *more,
     ]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.accepted.encode("ascii")))
     if error.http_status == 401:  # noqa: PLR2004  the one status that demands this header (RFC 9110, 11.6.1)
         headers.append((b"www-authenticate", b"Bearer"))
     return error.http_status, headers, body

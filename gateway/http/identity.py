@@ -1,4 +1,6 @@
-"""Request ids: UUIDv7 (RFC 9562, section 5.7), so that they sort by time in any database."""
+"""Ids that sort by time in any database: UUIDv7 (RFC 9562, section 5.7) for requests, shorter ones for what people
+name.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,11 @@ def new_request_id(now: float) -> str:
     random = _random_digits()
     # The version's digit is 7; the variant's two bits are 10, which leaves 8, 9, a or b.
     return f"{time_part[:8]}-{time_part[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
+
+
+def new_id(prefix: str, now: float) -> str:
+    """An id for something rarer and more handled than requests: ``key_019ab0a1b2c3d4e5f607``, 40 bits random."""
+    return f"{prefix}_{round(now * 1000):012x}{_random_digits()[:10]}"
 
 
 _BATCH = 256

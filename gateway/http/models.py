@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from gateway.domain.key import may_use
 from gateway.domain.model import Model
 from gateway.errors import UnknownModel
 from gateway.flow.house import House
@@ -18,10 +19,10 @@ def router(house: House) -> APIRouter:
     """The models list of ``house``'s catalog."""
     routes = APIRouter(tags=["models"])
 
-    @routes.get("/v1/models", summary="List the models that may be asked for")
+    @routes.get("/v1/models", summary="List the models that the key may ask for")
     async def list_models(request: Request) -> dict[str, Any]:
-        admitted(request, house)
-        models = [house.catalog.models[name] for name in sorted(house.catalog.models)]
+        key = admitted(request, house)
+        models = [house.catalog.models[name] for name in sorted(house.catalog.models) if may_use(key, name)]
         if _is_anthropic(request):
             rows = [_anthropic(model) for model in models]
             return {
@@ -34,10 +35,10 @@ def router(house: House) -> APIRouter:
 
     @routes.get("/v1/models/{name:path}", summary="Look up one model")
     async def find_model(name: str, request: Request) -> dict[str, Any]:
-        admitted(request, house)
+        key = admitted(request, house)
         model = house.catalog.models.get(name)
-        if model is None:
-            raise UnknownModel("this model is not configured; GET /v1/models lists those that are", param="model")
+        if model is None or not may_use(key, name):
+            raise UnknownModel("this key has no such model; GET /v1/models lists those it has", param="model")
         return _anthropic(model) if _is_anthropic(request) else _openai(model)
 
     return routes

@@ -6,6 +6,7 @@ far as the gateway itself demands something of them; the rest is the provider's 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -31,8 +32,9 @@ _REQUIRED = {
 }
 _ERRORS = {
     "400": "The request is invalid; the message says what would be accepted",
-    "401": "No API key, or an unknown one",
+    "401": "No API key, or one that is unknown, revoked or expired",
     "402": "The money allowed does not cover the request",
+    "403": "The key may not use this model; the message lists those it may",
     "404": "Unknown model; the message lists those there are",
     "413": "The body is larger than limits.body_bytes",
     "429": "A rate limit; Retry-After says when to come back",
@@ -48,6 +50,7 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            _correct(document)
             for endpoint in ENDPOINTS.values():
                 document["paths"][endpoint.path] = {"post": _operation(endpoint)}
             document.setdefault("components", {})["securitySchemes"] = {
@@ -61,12 +64,23 @@ def describe(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend its document
 
 
+def _correct(document: dict[str, Any]) -> None:
+    """Say of FastAPI's own routes what is so here: a request that is invalid is answered 400, in our shape."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            if operation["responses"].pop("422", None) is not None:
+                invalid = {"description": _ERRORS["400"], "content": _error_content(Dialect.OPENAI_CHAT)}
+                operation["responses"].setdefault("400", invalid)
+    for name in ("HTTPValidationError", "ValidationError"):
+        document.get("components", {}).get("schemas", {}).pop(name, None)
+
+
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     streams = endpoint.operation is Operation.CHAT
     answer: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
     if streams:
         answer["text/event-stream"] = {"schema": {"type": "string"}}
-    error_schema = _error_schema(endpoint.dialect)
+    error_content = _error_content(endpoint.dialect)
     return {
         "tags": [endpoint.dialect.value],
         "summary": _SUMMARIES[endpoint.path],
@@ -76,10 +90,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         },
         "responses": {
             "200": {"description": "The answer, in the same dialect", "content": answer},
-            **{
-                status: {"description": text, "content": {"application/json": {"schema": error_schema}}}
-                for status, text in _ERRORS.items()
-            },
+            **{status: {"description": text, "content": error_content} for status, text in _ERRORS.items()},
         },
     }
 
@@ -107,6 +118,16 @@ def _body(endpoint: Endpoint, *, streams: bool) -> dict[str, Any]:
             },
         }
     return {"type": "object", "required": _REQUIRED[endpoint.path], "properties": properties}
+
+
+def refusals(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """The errors of FastAPI routes, by status, for their ``responses``."""
+    content = _error_content(Dialect.OPENAI_CHAT)
+    return {status: {"description": text, "content": content} for status, text in texts.items()}
+
+
+def _error_content(dialect: Dialect) -> dict[str, Any]:
+    return {"application/json": {"schema": _error_schema(dialect)}}
 
 
 def _error_schema(dialect: Dialect) -> dict[str, Any]:

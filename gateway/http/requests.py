@@ -25,14 +25,15 @@ class RequestLog(Protocol):
 
 
 def router(house: House, log: RequestLog) -> APIRouter:
-    """The records of ``log``, each visible to the key that made the request."""
+    """The records of ``log``, each visible to the key that made the request, and to those with a role."""
     routes = APIRouter(tags=["requests"])
 
     @routes.get("/v1/requests/{request_id}", summary="What was asked, decided, sent, spent and got")
     async def find_request(request_id: str, request: Request) -> Response:
         key = admitted(request, house)
         record = await log.find(request_id)
-        if record is None or record.key_id != key.id:
+        is_visible = record is not None and (record.key_id == key.id or key.role is not None)
+        if record is None or not is_visible:
             raise NotFound(
                 "no request with this id was made with this key; the id is in the answer's x-ponder-request-id header"
             )

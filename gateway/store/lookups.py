@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from typing import Protocol
 
 from gateway.domain.record import RequestRecord
 from gateway.store.requests import Requests
-from gateway.store.writer import Writer
 
 _REMEMBERED = 50_000
 _FLUSH_WAIT_S = 2.0
 
 
-class FreshRequests:
-    """Requests by id, those still queued for the database included."""
+class Queue(Protocol):
+    """Where records wait for the database."""
 
-    def __init__(self, requests: Requests, writer: Writer) -> None:
+    @property
+    def waiting(self) -> int:
+        """How many."""
+        ...
+
+    async def flush(self) -> None:
+        """Wait until those that wait now are in the database."""
+        ...
+
+
+class FreshRequests:
+    """Requests by id, those still on their way to the database included."""
+
+    def __init__(self, requests: Requests, queue: Queue) -> None:
         self._requests = requests
-        self._writer = writer
+        self._queue = queue
 
     async def find(self, request_id: str) -> RequestRecord | None:
-        """The request with this id; waits for queued records to be written, at most two seconds."""
+        """The request with this id; waits for records on their way, at most two seconds."""
         record = await self._requests.find(request_id)
-        if record is None and self._writer.state.queued:
+        if record is None and self._queue.waiting:
             try:
                 async with asyncio.timeout(_FLUSH_WAIT_S):
-                    await self._writer.flush()
+                    await self._queue.flush()
             except TimeoutError:
                 return None
             record = await self._requests.find(request_id)

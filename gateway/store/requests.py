@@ -1,6 +1,6 @@
 """Reading requests back, summing what they spent, and deleting them when their time is over.
 
-Writing is :mod:`gateway.store.writer`'s. Nothing here stands on the path of a request.
+Writing is :mod:`gateway.store.records`'s. Nothing here stands on the path of a request.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, case, delete, func, select
+from sqlalchemy import ColumnElement, Select, Table, and_, case, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.domain.money import Usd, from_nanos
@@ -20,7 +20,7 @@ from gateway.domain.record import RequestRecord, Result
 from gateway.store.base import Database, open_async, translating
 from gateway.store.columns import UtcDay
 from gateway.store.rows import to_record
-from gateway.store.tables import draws, request_texts, requests
+from gateway.store.tables import draws, keys, request_texts, requests
 
 _READING_CONNECTIONS = 4
 _DELETED_AT_ONCE = 500
@@ -57,15 +57,20 @@ class RequestSummary:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which requests; None does not restrict. Times are Unix seconds, ``until`` exclusive."""
+    """Which requests; None does not restrict. Times are Unix seconds, ``until`` exclusive.
+
+    ``after`` is a request's id: those that follow it in a list, newest first, are let through.
+    """
 
     key_id: str | None = None
+    team_id: str | None = None
     model_asked: str | None = None
     arm: str | None = None
     category: str | None = None
     result: Result | None = None
     since: float | None = None
     until: float | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class Grouping(StrEnum):
     """What spending can be split by."""
 
     KEY = "key"
+    TEAM = "team"
     MODEL = "model"
     DAY = "day"
 
@@ -93,6 +99,7 @@ class Spend:
     """
 
     key_id: str | None
+    team_id: str | None
     upstream: str | None
     model: str | None
     day: str | None
@@ -199,16 +206,20 @@ class Requests:
             count, incomplete, nanos = (await connection.execute(statement)).one()
         return Totals(requests=count, incomplete=int(incomplete), cost=from_nanos(int(nanos)))
 
-    async def spend(self, *, since: float, until: float, by: Sequence[Grouping]) -> tuple[Spend, ...]:
+    async def spend(
+        self, *, since: float, until: float, by: Sequence[Grouping], limit: int | None = None
+    ) -> tuple[Spend, ...]:
         """What the upstream calls of requests begun in the period cost, the dearest group first.
 
-        Grouping by model separates equal names at different upstreams.
+        Grouping by model separates equal names at different upstreams. Calls of keys without a team
+        make a group of their own, without a team's id.
         """
         async with self._connection() as connection:
-            rows = (await connection.execute(_spend_statement(since, until, by))).mappings().all()
+            rows = (await connection.execute(_spend_statement(since, until, by).limit(limit))).mappings().all()
         return tuple(
             Spend(
                 key_id=row.get("key_id"),
+                team_id=row.get("team_id"),
                 upstream=row.get("upstream"),
                 model=row.get("model"),
                 day=row.get("day"),
@@ -274,6 +285,11 @@ def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
         column == str(value) for column, value in equal.items() if value is not None
     ]
+    if chosen.team_id is not None:
+        conditions.append(columns.key_id.in_(select(keys.c.id).where(keys.c.team_id == chosen.team_id)))
+    if chosen.after is not None:
+        last = select(columns.started_at).where(columns.id == chosen.after).scalar_subquery()
+        conditions.append(or_(columns.started_at < last, and_(columns.started_at == last, columns.id < chosen.after)))
     if chosen.since is not None:
         conditions.append(columns.started_at >= chosen.since)
     if chosen.until is not None:
@@ -285,6 +301,7 @@ def _spend_statement(since: float, until: float, by: Sequence[Grouping]) -> Sele
     columns = draws.c
     groups: dict[Grouping, tuple[ColumnElement[str], ...]] = {
         Grouping.KEY: (columns.key_id,),
+        Grouping.TEAM: (keys.c.team_id,),
         Grouping.MODEL: (columns.upstream, columns.model),
         Grouping.DAY: (UtcDay(columns.started_at).label("day"),),
     }
@@ -302,6 +319,7 @@ def _spend_statement(since: float, until: float, by: Sequence[Grouping]) -> Sele
             func.coalesce(func.sum(prompt_tokens), 0).label("prompt_tokens"),
             func.coalesce(func.sum(columns.output_tokens), 0).label("output_tokens"),
         )
+        .select_from(draws.outerjoin(keys, keys.c.id == columns.key_id) if Grouping.TEAM in by else draws)
         .where(columns.started_at >= since, columns.started_at < until)
         .group_by(*chosen)
         .order_by(nanos.desc(), *chosen)

@@ -1,14 +1,30 @@
 """The tables. A change here needs a migration; ``tests/store/test_schema.py`` compares the two.
 
-Money is a whole number of nano-dollars, so that sums are exact. Every table begins its key with
-the request's start, so that PostgreSQL can partition all of them by day and drop a day at once.
-That is also why no foreign key joins them: a day could not be dropped under one. They are written
-in one transaction and deleted in one.
+Money is a whole number of nano-dollars, so that sums are exact. Every table of requests begins its
+key with the request's start, so that PostgreSQL can partition all of them by day and drop a day at
+once. That is also why no foreign key joins them: a day could not be dropped under one. They are
+written in one transaction and deleted in one.
+
+What the gateway is told to do (teams, keys, budgets) changes in numbered steps, one at a time: each
+takes the next number of ``changes``, marks the rows it touched with it, and leaves one row under it
+in ``audit_log``. So a process that remembers a number can ask for what came after it.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+)
 
 from gateway.store.base import metadata
 from gateway.store.columns import Document, UtcTime
@@ -98,3 +114,108 @@ request_texts = Table(
     Column("answer", LargeBinary, nullable=False),
 )
 """Prompts and answers, where the operator opted in; apart from ``requests`` since they are kept for less long."""
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("pepper", Text),
+)
+"""One row: the number of the last change, and the fingerprint of the pepper that all digests are made with."""
+
+teams = Table(
+    "teams",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("models", Document),
+    Column("arms", Document),
+    Column("policies", Document),
+    Column("requests_per_minute", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("concurrency", BigInteger),
+    Column("created_at", UtcTime, nullable=False),
+    Column("deleted_at", UtcTime),
+    Column("changed", BigInteger, nullable=False),
+)
+"""Who shares limits. Deleted ones stay, for the records that name their keys."""
+
+Index(None, teams.c.changed)
+Index(
+    None,
+    teams.c.name,
+    unique=True,
+    sqlite_where=teams.c.deleted_at.is_(None),
+    postgresql_where=teams.c.deleted_at.is_(None),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("team_id", Text, ForeignKey(teams.c.id)),
+    Column("role", Text),
+    Column("priority", Text, nullable=False),
+    Column("may_override", Boolean, nullable=False),
+    Column("models", Document),
+    Column("arms", Document),
+    Column("policies", Document),
+    Column("requests_per_minute", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("concurrency", BigInteger),
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime),
+    Column("revoked_at", UtcTime),
+    Column("changed", BigInteger, nullable=False),
+)
+"""Who may call. Revoked ones stay, for the records that name them, and to say that they are revoked."""
+
+Index(None, keys.c.changed)
+Index(None, keys.c.team_id)
+Index(
+    None,
+    keys.c.name,
+    unique=True,
+    sqlite_where=keys.c.revoked_at.is_(None),
+    postgresql_where=keys.c.revoked_at.is_(None),
+)
+
+key_secrets = Table(
+    "key_secrets",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("key_id", Text, ForeignKey(keys.c.id), nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime),
+)
+"""What proves to be a key: the keyed digest of a secret. A rotated key has two for a while."""
+
+Index(None, key_secrets.c.key_id)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("amount_nanos", BigInteger, nullable=False),
+    Column("soft_share", Text),
+)
+"""What a key (``key:ID``) or a team (``team:ID``) may spend per period. ``soft_share`` is a decimal as text."""
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("before", Document),
+    Column("after", Document),
+)
+"""One row per change, never altered or deleted: triggers refuse it."""
+
+Index(None, audit_log.c.target, audit_log.c.number)

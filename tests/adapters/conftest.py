@@ -1,19 +1,36 @@
-"""A real Redis for the tests of limits, started once; each test takes a prefix of its own."""
+"""A real Redis for the tests of limits, and the event loops that the HTTP client is tested on."""
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests.adapters.redis_server import RedisServer
+
+_ON_BOTH_LOOPS = {
+    "test_wire.py",
+    "test_pool.py",
+    "test_pool_connects.py",
+    "test_transport.py",
+    "test_transport_races.py",
+}
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The HTTP client runs on uvloop when serving, and on asyncio's own loop wherever that is missing."""
+    if item.path.name in _ON_BOTH_LOOPS:
+        return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")
 def shared_redis() -> Iterator[RedisServer]:
-    """A server that no test stops."""
+    """A Redis that no test stops; each test takes a prefix of its own."""
     yield from _server()
 
 

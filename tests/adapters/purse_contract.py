@@ -201,6 +201,15 @@ class PurseContract:
         with pytest.raises(RateLimited):
             await purse.hold(claim("r3", key, tokens=1, now=NOON + 50))
 
+    async def test_tokens_beyond_the_claim_are_owed_from_when_they_are_known(self, purse: Purse) -> None:
+        """The time before a settlement does not pay off what only the settlement adds."""
+        key = account(tokens_per_minute=1000)
+        hold = await purse.hold(claim("r1", key, tokens=0))
+        await purse.settle(hold, ZERO, tokens=1000, now=NOON + 50)
+        with pytest.raises(RateLimited) as refused:
+            await purse.hold(claim("r2", key, tokens=1000, now=NOON + 50))
+        assert refused.value.retry_after_s == 60.0
+
     async def test_places_are_taken_and_freed(self, purse: Purse) -> None:
         """As many requests as allowed run at once; one more is let in when one ends, by whatever end."""
         key = account(concurrency=2)
@@ -281,6 +290,15 @@ class PurseContract:
         assert await balance(purse, now=NOON + LEASE_S) == (usd("0.6"), usd("0.4"))
         with pytest.raises(Unavailable):
             await purse.extend(hold, usd("0.1"), now=NOON + LEASE_S)
+
+    async def test_a_lease_ends_at_its_moment(self, purse: Purse) -> None:
+        """From the moment that its lease ends, though nobody looked since, a hold is neither extended nor renewed."""
+        key = account("key:k1", daily("1"))
+        extended, renewed = [await purse.hold(claim(name, key, ceiling="0.1")) for name in ("r1", "r2")]
+        with pytest.raises(Unavailable, match="hold of request r1 has ended"):
+            await purse.extend(extended, usd("0.1"), now=NOON + LEASE_S)
+        await purse.renew([renewed], now=NOON + LEASE_S, lease_s=LEASE_S)
+        assert await balance(purse, now=NOON + LEASE_S) == (usd("0.2"), ZERO)
 
     async def test_a_late_settlement_corrects_a_lapsed_hold(self, purse: Purse) -> None:
         """The truth found later replaces the ceiling of a lapsed hold, once, and frees no second place."""

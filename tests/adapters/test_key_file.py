@@ -1,4 +1,4 @@
-"""The first key's file."""
+"""Tests of gateway/adapters/key_file.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.key_file import SingleKey, read_or_create
+from gateway.adapters.key_file import new_secret, read_or_create
 from gateway.errors import ConfigurationError
 
 
@@ -38,11 +38,18 @@ def test_an_unsafe_file_is_refused(tmp_path: Path, text: str, mode: int, message
         read_or_create(path)
 
 
-def test_only_the_whole_secret_opens() -> None:
-    """A prefix, an extension or a lone surrogate is not the key, and its id never holds the secret."""
-    ring = SingleKey("sk-ponder-abc")
-    key = ring.find("sk-ponder-abc")
-    assert key is not None
-    assert "abc" not in key.id
-    for wrong in ("sk-ponder-ab", "sk-ponder-abcd", "", "\ud800"):
-        assert ring.find(wrong) is None
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    """Bytes that are no text stop the start, and are not repeated."""
+    path = tmp_path / "pepper.key"
+    path.write_bytes(b"\xff\xfesecret")
+    path.chmod(0o600)
+    with pytest.raises(ConfigurationError, match="cannot be read") as refused:
+        read_or_create(path)
+    assert "secret" not in refused.value.message
+
+
+def test_new_secrets_are_recognisable_and_all_different() -> None:
+    """A secret begins as all of ours do, and holds 256 random bits."""
+    made = {new_secret() for _ in range(100)}
+    assert len(made) == 100
+    assert all(secret.startswith("sk-ponder-") and len(secret) == 53 for secret in made)

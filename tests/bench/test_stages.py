@@ -26,7 +26,7 @@ def test_the_innermost_known_file_names_the_stage(files: list[str], stage: str) 
 def test_the_more_exact_place_wins() -> None:
     """A file that is listed by itself is not swallowed by the folder it lies in."""
     assert stage_of(iter(["/r/gateway/flow/admit.py"])) == "key check"
-    assert stage_of(iter(["/r/gateway/adapters/key_file.py"])) == "key check"
+    assert stage_of(iter(["/r/gateway/store/key_ring.py"])) == "key check"
 
 
 def test_seconds_become_microseconds_of_one_request() -> None:

@@ -38,7 +38,7 @@ def test_the_table_says_what_to_do(run: Ponder) -> None:
 def test_a_wrong_configuration_fails_first(run: Ponder, config: Path) -> None:
     """With a wrong ponder.yaml, only what does not depend on it is checked."""
     config.write_text("nonsense: 1\n")
-    assert _levels(run) == {"config": "fail", "home": "ok", "key": "ok"}
+    assert _levels(run) == {"config": "fail", "home": "ok", "key": "ok", "admin key": "ok", "pepper": "ok"}
 
 
 def test_open_permissions_are_found(run: Ponder, environment: dict[str, str]) -> None:

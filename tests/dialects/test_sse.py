@@ -48,6 +48,25 @@ def test_an_endless_event_is_refused_at_the_limit() -> None:
         splitter.feed(b"x")
 
 
+def test_events_before_an_endless_one_are_not_lost() -> None:
+    """What is whole in the chunk in which a too long event begins still comes out."""
+    splitter = EventSplitter()
+    assert splitter.feed(b"data: a\n\n" + b"x" * (MAX_EVENT_BYTES + 1)) == [b"data: a\n\n"]
+    with pytest.raises(UpstreamFailed, match="larger than"):
+        splitter.feed(b"x")
+
+
+def test_the_largest_event_may_come_in_small_chunks() -> None:
+    """Many small chunks of one event cost no more than their bytes: with a copy for each this would take minutes."""
+    splitter = EventSplitter()
+    chunk = b"x" * 512
+    for _ in range(MAX_EVENT_BYTES // len(chunk)):
+        assert splitter.feed(chunk) == []
+    (event,) = splitter.feed(b"\r\n\r\ndata")
+    assert len(event) == MAX_EVENT_BYTES + 4
+    assert splitter.rest == b"data"
+
+
 def test_a_comment_cannot_break_out_of_its_line() -> None:
     """Our own comments are one ASCII line."""
     assert comment("cost ½") == b": cost ?\n\n"

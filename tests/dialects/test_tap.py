@@ -55,6 +55,21 @@ def test_a_chat_stream_that_reports_an_error() -> None:
     assert tap.error == "server_error"
 
 
+@pytest.mark.parametrize("end", [b": bye\ndata: [DONE]\n\n", b"event: done\ndata:[DONE]\n\n", b"\ndata: [DONE]\n\n"])
+def test_the_end_of_a_chat_stream_in_company(end: bytes) -> None:
+    """The terminal event is known as such behind a comment, a name or an empty line too."""
+    assert ChatTap(hides_usage=True).see(end) is Verdict.TERMINAL
+
+
+def test_an_empty_id_waits_for_a_better_one() -> None:
+    """Azure opens its streams with a chunk whose id is empty; the answer's own id comes later."""
+    tap = ChatTap(hides_usage=True)
+    assert tap.see(_event({"id": "", "choices": [], "prompt_filter_results": []})) is Verdict.PASS
+    assert tap.see(_event({"id": None, "choices": []})) is Verdict.PASS
+    assert tap.see(_event(_chunk({}, "stop"))) is Verdict.PASS
+    assert tap.answer_id == "c1"
+
+
 def test_an_anthropic_stream() -> None:
     """Input usage of the start and cumulative usage of the end merge into one."""
     tap = MessagesTap()

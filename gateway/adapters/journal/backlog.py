@@ -166,7 +166,7 @@ class Backlog:
         records: list[RequestRecord] = []
         until = self._gap_end or head
         while start < until and len(records) < self._batch_size:
-            reading = await asyncio.to_thread(read, self._folder, start, until)
+            reading = await read(self._folder, start, until)
             records += [entry for entry, _ in reading.entries if isinstance(entry, RequestRecord)]
             self.damaged += reading.damaged + sum(isinstance(entry, Unreadable) for entry, _ in reading.entries)
             start = reading.next

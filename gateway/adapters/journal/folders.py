@@ -122,7 +122,9 @@ def create(root: Path) -> Folder:
         fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
         folder = Folder(path, owner)
         folder.claim()
-        return folder
+    for changed in (root.parent, root):
+        _sync(changed)
+    return folder
 
 
 def adopt(root: Path, *, ignoring: Collection[Path]) -> list[Folder]:
@@ -162,6 +164,15 @@ def _entrance(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _sync(folder: Path) -> None:
+    """Put a folder's own entries on the disk: a synced file in it could not be found without them."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _boot_id() -> bytes:

@@ -181,9 +181,6 @@ class LocalJournal:
         if self._write_fault is not None:
             self._note_writable()
 
-    append = settle
-    """The port's name for it, until ``flow`` opens requests as well."""
-
     @property
     def waiting(self) -> int:
         """How many records are not in the database yet."""

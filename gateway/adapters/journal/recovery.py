@@ -57,7 +57,7 @@ class Orphan:
     async def _settled(self) -> list[RequestRecord]:
         records: list[RequestRecord] = []
         while self._at < self._until and len(records) < self._batch_size and self.fault is None:
-            reading = await asyncio.to_thread(read, self._folder, self._at, self._until)
+            reading = await read(self._folder, self._at, self._until)
             self.damaged += reading.damaged
             for entry, end in reading.entries:
                 if isinstance(entry, Unreadable):

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
+_sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 
 class Syncer:
@@ -77,7 +78,7 @@ class Syncer:
             if descriptor is None:
                 continue
             try:
-                os.fsync(descriptor) if descriptor == self._folder else os.fdatasync(descriptor)
+                os.fsync(descriptor) if descriptor == self._folder else _sync_data(descriptor)
             except OSError as failure:
                 fault = os.strerror(failure.errno or 0)
         for descriptor in finished:

@@ -87,12 +87,12 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def read_all(folder: Folder) -> list[Reading]:
+async def read_all(folder: Folder) -> list[Reading]:
     """Everything that lies in a folder."""
     numbers = folder.segments()
     start, end = (numbers[0], 0), folder.end()
     readings = []
     while start < end:
-        readings.append(read(folder, start, end))
+        readings.append(await read(folder, start, end))
         start = readings[-1].next
     return readings

@@ -104,6 +104,12 @@ def test_money_comes_back_to_the_last_digit(record: RequestRecord) -> None:
     assert [str(each.cost) for each in found.calls] == [str(each.cost) for each in record.calls]
 
 
+def test_integers_beyond_64_bits_come_back_exactly() -> None:
+    """A number that an upstream made up, however large, is not rounded."""
+    record = request(calls=(call(usage=Usage(input_tokens=2**80 + 1, raw={"n": -(2**70) - 1})),))
+    assert decode(encode_record(record)) == record
+
+
 def test_mappings_of_any_kind_are_written() -> None:
     """A mapping that is no dictionary is written as one."""
     record = request(tags=MappingProxyType({"team": "blue"}), calls=(call(sent=MappingProxyType({"effort": "low"})),))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +26,10 @@ def ids(count: int, *, start: int = 0) -> set[str]:
     return {request(number).id for number in range(start, start + count)}
 
 
-def on_disk(root: Path) -> list[Opening | RequestRecord]:
+async def on_disk(root: Path) -> list[Opening | RequestRecord]:
     """The entries of the only process that wrote under ``root``, which is gone."""
     [folder] = adopt(root, ignoring=())
-    found = [entry for reading in read_all(folder) for entry, _ in reading.entries]
+    found = [entry for reading in await read_all(folder) for entry, _ in reading.entries]
     folder.close()
     assert not any(isinstance(entry, ValueError) for entry in found)
     return [entry for entry in found if not isinstance(entry, ValueError)]
@@ -71,7 +72,7 @@ async def test_an_entry_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> 
     sizes.append(size_of_segments(tmp_path))
     assert sizes[0] < sizes[1] < sizes[2]
     await journal.close(within_s=1)
-    assert on_disk(tmp_path) == [opening(1), request(1)]
+    assert await on_disk(tmp_path) == [opening(1), request(1)]
 
 
 async def test_flushing_an_empty_journal_returns(tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ async def test_moved_segments_are_deleted_and_open_requests_are_not_forgotten(tm
     await journal.flush()
     await until(lambda: names_of_segments(tmp_path) == ["00000008.seg"])
     await journal.close(within_s=20)
-    assert on_disk(tmp_path) == [opening(1), request(8)]
+    assert await on_disk(tmp_path) == [opening(1), request(8)]
 
 
 async def test_an_idle_journal_keeps_no_text(tmp_path: Path) -> None:
@@ -172,6 +173,19 @@ async def test_an_idle_journal_keeps_no_text(tmp_path: Path) -> None:
         journal.settle(request(text=StoredText(b"a prompt", b"an answer")))
         await journal.flush()
         await until(lambda: size_of_segments(tmp_path) == 0)
+
+
+async def test_moved_records_are_not_moved_again(tmp_path: Path) -> None:
+    """How far the moving has come stands on the disk as soon as a batch is in the store."""
+    async with journaling(tmp_path / "journal", MemoryStore()) as journal:
+        journal.settle(request(1))
+        await journal.flush()
+        shutil.copytree(tmp_path / "journal", tmp_path / "copy")
+    for root in (tmp_path / "journal", tmp_path / "copy"):
+        later = MemoryStore()
+        async with journaling(root, later) as journal:
+            await journal.recovered()
+        assert later.kept == {}
 
 
 async def test_a_full_disk_turns_requests_away(tmp_path: Path) -> None:

@@ -49,33 +49,33 @@ def files_no_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def ids(folder: Folder) -> list[str]:
+async def ids(folder: Folder) -> list[str]:
     """The ids of the entries in a folder; none of its places may be damaged."""
-    readings = read_all(folder)
+    readings = await read_all(folder)
     assert not any(reading.damaged for reading in readings)
     return [entry.id for reading in readings for entry, _ in reading.entries if not isinstance(entry, ValueError)]
 
 
-def test_what_was_appended_is_read(tmp_path: Path) -> None:
+async def test_what_was_appended_is_read(tmp_path: Path) -> None:
     """Entries come back in their order, each with the position that the writer had behind it."""
     positions = []
     with writing(tmp_path) as (segments, folder):
         for each in FRAMES:
             segments.append(each)
             positions.append(segments.head)
-        found = [found for reading in read_all(folder) for found in reading.entries]
+        found = [found for reading in await read_all(folder) for found in reading.entries]
     assert [entry for entry, _ in found] == [request(number) for number in range(8)]
     assert [end for _, end in found] == positions
 
 
-def test_a_large_segment_is_followed_by_another(tmp_path: Path) -> None:
+async def test_a_large_segment_is_followed_by_another(tmp_path: Path) -> None:
     """Once a segment has its size the next frame goes to a new one, closed to others, and none is lost."""
     with writing(tmp_path, limit_bytes=2 * len(FRAMES[0])) as (segments, folder):
         for each in FRAMES:
             segments.append(each)
         assert folder.segments() == [1, 2, 3, 4]
         assert {stat.S_IMODE(folder.segment(number).stat().st_mode) for number in (1, 2, 3, 4)} == {0o600}
-        assert ids(folder) == [request(number).id for number in range(8)]
+        assert await ids(folder) == [request(number).id for number in range(8)]
 
 
 def test_an_old_segment_is_followed_by_another(tmp_path: Path) -> None:
@@ -90,38 +90,38 @@ def test_an_old_segment_is_followed_by_another(tmp_path: Path) -> None:
         assert folder.segments() == [1, 2]
 
 
-def test_a_segment_begins_with_what_is_open(tmp_path: Path) -> None:
+async def test_a_segment_begins_with_what_is_open(tmp_path: Path) -> None:
     """A new segment begins with the frames of open requests, so that it can be understood alone."""
     with writing(tmp_path, carried=lambda: FRAMES[5] + FRAMES[6]) as (segments, folder):
         segments.append(FRAMES[0])
         segments.rotate()
         folder.segment(1).unlink()
         assert segments.head == (2, len(FRAMES[5] + FRAMES[6]))
-        assert ids(folder) == [request(5).id, request(6).id]
+        assert await ids(folder) == [request(5).id, request(6).id]
 
 
-def test_a_large_record_is_read(tmp_path: Path) -> None:
+async def test_a_large_record_is_read(tmp_path: Path) -> None:
     """A record of many windows, with its stored text, is read whole."""
     large = request(text=StoredText(b"q" * 700_000, b"a" * 700_000))
     with writing(tmp_path) as (segments, folder):
         for record in (request(1), large, request(2)):
             segments.append(frame(encode_record(record)))
-        found = [entry for reading in read_all(folder) for entry, _ in reading.entries]
+        found = [entry for reading in await read_all(folder) for entry, _ in reading.entries]
     assert found == [request(1), large, request(2)]
 
 
-def test_reading_ends_where_it_is_told(tmp_path: Path) -> None:
+async def test_reading_ends_where_it_is_told(tmp_path: Path) -> None:
     """What lies behind the end asked for is not looked at, be it half written."""
     with writing(tmp_path) as (segments, folder):
         segments.append(FRAMES[0])
         end = segments.head
         segments.append(FRAMES[1][:-1])
-        reading = read(folder, (1, 0), end)
+        reading = await read(folder, (1, 0), end)
     assert [entry for entry, _ in reading.entries] == [request(0)]
     assert (reading.next, reading.damaged) == (end, 0)
 
 
-def test_a_missing_segment_is_passed_over(tmp_path: Path) -> None:
+async def test_a_missing_segment_is_passed_over(tmp_path: Path) -> None:
     """Reading goes on with the next segment that is there."""
     with writing(tmp_path, limit_bytes=1) as (segments, folder):
         for each in FRAMES:
@@ -131,14 +131,14 @@ def test_a_missing_segment_is_passed_over(tmp_path: Path) -> None:
         end, start = folder.end(), (1, 0)
         found = []
         while start < end:
-            reading = read(folder, start, end)
+            reading = await read(folder, start, end)
             found += [entry for entry, _ in reading.entries]
             start = reading.next
     assert found == [request(number) for number in (1, 4, 5, 6, 7)]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 6, 10, 200, len(FRAMES[1]) - 1])
-def test_damage_is_reported_and_passed_over(tmp_path: Path, place: int, caplog: pytest.LogCaptureFixture) -> None:
+async def test_damage_is_reported_and_passed_over(tmp_path: Path, place: int, caplog: pytest.LogCaptureFixture) -> None:
     """A flipped byte takes its own record, is logged with its place, and the records behind it are read."""
     with writing(tmp_path) as (segments, folder):
         for each in FRAMES[:3]:
@@ -146,13 +146,13 @@ def test_damage_is_reported_and_passed_over(tmp_path: Path, place: int, caplog: 
         data = bytearray(folder.segment(1).read_bytes())
         data[len(FRAMES[0]) + place] ^= 0x10
         folder.segment(1).write_bytes(bytes(data))
-        readings = read_all(folder)
+        readings = await read_all(folder)
     assert [entry for reading in readings for entry, _ in reading.entries] == [request(0), request(2)]
     assert sum(reading.damaged for reading in readings) == 1
     assert f"00000001.seg: {len(FRAMES[1])} bytes at {len(FRAMES[0])} are no entry" in caplog.text
 
 
-def test_every_cut_through_the_last_record_spares_the_others(tmp_path: Path) -> None:
+async def test_every_cut_through_the_last_record_spares_the_others(tmp_path: Path) -> None:
     """Truncated at any byte of its last record, a segment gives all records before it, and no damage is reported."""
     last = frame(encode_record(FULL))
     with writing(tmp_path) as (segments, folder):
@@ -161,12 +161,12 @@ def test_every_cut_through_the_last_record_spares_the_others(tmp_path: Path) -> 
         whole = folder.segment(1).read_bytes()
         for cut in range(len(whole) - len(last), len(whole)):
             folder.segment(1).write_bytes(whole[:cut])
-            readings = read_all(folder)
+            readings = await read_all(folder)
             assert [entry for reading in readings for entry, _ in reading.entries] == [request(n) for n in range(3)]
             assert not any(reading.damaged for reading in readings)
 
 
-def test_a_full_disk_leaves_no_half_of_a_frame(tmp_path: Path) -> None:
+async def test_a_full_disk_leaves_no_half_of_a_frame(tmp_path: Path) -> None:
     """A frame that does not fit is refused whole: what was there stays, and what comes later is read."""
     with writing(tmp_path) as (segments, folder):
         segments.append(FRAMES[0])
@@ -176,10 +176,10 @@ def test_a_full_disk_leaves_no_half_of_a_frame(tmp_path: Path) -> None:
         assert segments.head == before
         assert folder.segment(1).stat().st_size == before[1]
         segments.append(FRAMES[2])
-        assert ids(folder) == [request(0).id, request(2).id]
+        assert await ids(folder) == [request(0).id, request(2).id]
 
 
-def test_without_room_for_a_new_segment_the_old_one_grows(tmp_path: Path) -> None:
+async def test_without_room_for_a_new_segment_the_old_one_grows(tmp_path: Path) -> None:
     """A segment that cannot be followed by another is written on, and no empty file is left behind."""
     with writing(tmp_path, limit_bytes=1, carried=lambda: FRAMES[7]) as (segments, folder):
         before = folder.segments()
@@ -187,13 +187,13 @@ def test_without_room_for_a_new_segment_the_old_one_grows(tmp_path: Path) -> Non
             segments.append(FRAMES[0])
         assert folder.segments() == before
         segments.append(FRAMES[1])
-        assert ids(folder) == [request(7).id, request(7).id, request(1).id]
+        assert await ids(folder) == [request(7).id, request(7).id, request(1).id]
 
 
-def test_a_closed_writer_writes_no_more(tmp_path: Path) -> None:
+async def test_a_closed_writer_writes_no_more(tmp_path: Path) -> None:
     """After closing, an append fails, and does not reach a file that took over the descriptor's number."""
     with writing(tmp_path) as (segments, folder):
         segments.close()
         with pytest.raises(OSError, match="descriptor"):
             segments.append(FRAMES[0])
-        assert ids(folder) == []
+        assert await ids(folder) == []

@@ -1,0 +1,105 @@
+"""Settling holds beside the request path, and keeping the leases of those whose calls live."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+
+from gateway.domain.ledger import Hold
+from gateway.domain.money import Usd
+from gateway.errors import PonderError
+from gateway.ports import Clock, Purse
+
+_RENEW_EVERY_S = 20.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    hold: Hold
+    amount: Usd
+    tokens: int
+
+
+class Settlements:
+    """Every open hold of this process. Endings are told to the purse in order, by one task.
+
+    The answer does not wait for it: in memory an ending is in the books before the client can ask
+    again; with Redis it takes a round trip. Endings that a crash takes with it lapse at their
+    ceiling, until the journal settles them.
+    """
+
+    def __init__(self, purse: Purse, clock: Clock, *, lease_s: float) -> None:
+        self._purse = purse
+        self._clock = clock
+        self._lease_s = lease_s
+        self._open: dict[str, Hold] = {}
+        self._endings: deque[_Ending] = deque()
+        self._arrived = asyncio.Event()
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._is_closing = False
+
+    @property
+    def open_holds(self) -> int:
+        """Holds whose calls live."""
+        return len(self._open)
+
+    @property
+    def waiting(self) -> int:
+        """Endings that the purse has not been told yet."""
+        return len(self._endings)
+
+    def watch(self, hold: Hold) -> None:
+        """Keep the lease of a hold until it ends."""
+        self._open[hold.request_id] = hold
+
+    def end(self, hold: Hold, amount: Usd, tokens: int) -> None:
+        """The true amount and tokens of a hold; never blocks."""
+        self._open.pop(hold.request_id, None)
+        self._endings.append(_Ending(hold, amount, tokens))
+        self._arrived.set()
+
+    def start(self) -> None:
+        """Begin to settle and to renew; call once, in the event loop."""
+        self._tasks = (asyncio.create_task(self._settle()), asyncio.create_task(self._renew()))
+
+    async def close(self, *, within_s: float) -> None:
+        """Tell the purse what is left to tell, within the given time, and stop."""
+        self._is_closing = True
+        self._arrived.set()
+        if not self._tasks:
+            return
+        settling, renewing = self._tasks
+        renewing.cancel()
+        _, late = await asyncio.wait({settling}, timeout=within_s)
+        if late:
+            settling.cancel()
+            _log.error("%d settlements were left for the journal: their purse was too slow", len(self._endings))
+        await asyncio.wait({settling, renewing})
+
+    async def _settle(self) -> None:
+        while True:
+            while self._endings:
+                ending = self._endings[0]
+                try:
+                    await self._purse.settle(ending.hold, ending.amount, tokens=ending.tokens, now=self._clock.now())
+                except PonderError as fault:
+                    _log.warning("a settlement waits: %s", fault.message)
+                    await asyncio.sleep(1.0)
+                    continue
+                self._endings.popleft()
+            if self._is_closing:
+                return
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_EVERY_S)
+            if self._open:
+                try:
+                    await self._purse.renew(tuple(self._open.values()), now=self._clock.now(), lease_s=self._lease_s)
+                except PonderError as fault:
+                    _log.warning("leases were not renewed: %s", fault.message)

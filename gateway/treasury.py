@@ -1,0 +1,96 @@
+"""Money kept at hand: the purse that holds and settles, restored from the log at every start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from gateway.adapters.limits_memory import MemoryPurse
+from gateway.adapters.limits_redis import RedisPurse
+from gateway.errors import PonderError
+from gateway.flow.hold import LEASE_S
+from gateway.flow.settlements import Settlements
+from gateway.ports import Clock, Journal, Purse
+from gateway.settings import RedisSettings
+from gateway.store.balances import Balances
+from gateway.telemetry import Meter
+
+_LOOK_EVERY_S = 1.0
+_JOURNAL_WAIT_S = 3.0
+_log = logging.getLogger(__name__)
+
+
+class Treasury:
+    """The purse of this process and what keeps it true."""
+
+    def __init__(self, redis: RedisSettings, redis_url: str | None, clock: Clock, balances: Balances) -> None:
+        self._clock = clock
+        self._balances = balances
+        self._settings = redis
+        self._redis_url = redis_url
+        self._redis: RedisPurse | None = None
+        self.purse: Purse = MemoryPurse()
+        self.settlements = Settlements(self.purse, clock, lease_s=LEASE_S)
+        self._fault: str | None = None
+        self._restoring: asyncio.Task[None] | None = None
+
+    async def start(self, journal: Journal) -> None:
+        """Restore the balances, as far as the database answers, and begin to settle.
+
+        From here on ``purse`` and ``settlements`` are those to use: Redis needs the running loop.
+        """
+        if self._redis_url:
+            self._redis = RedisPurse(self._redis_url, when_away=self._settings.when_away, clock=self._clock)
+            self.purse = self._redis
+            self.settlements = Settlements(self.purse, self._clock, lease_s=LEASE_S)
+        await self._restore(journal)
+        self.settlements.start()
+        self._restoring = asyncio.create_task(self._keep_restored(journal))
+
+    async def _restore(self, journal: Journal) -> None:
+        try:
+            if await self.purse.needs_restore():
+                await _wait_for(journal)
+                now = self._clock.now()
+                await self.purse.restore(await self._balances.spent(now), now=now)
+            self._fault = None
+        except PonderError as fault:
+            self._fault = fault.message
+
+    async def _keep_restored(self, journal: Journal) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            await self._restore(journal)
+
+    def degraded(self) -> tuple[str, ...]:
+        """What is not as it should be, in words for an operator."""
+        states = []
+        if self._fault is not None:
+            states.append(f"budgets start from nothing spent until the log can be read: {self._fault}")
+        if self._redis is not None and self._redis.state.is_away:
+            state = self._redis.state
+            states.append(f"Redis is away ({state.reason}); {state.backlog} settlements wait, {state.refused} refused")
+        return tuple(states)
+
+    def watch(self, meter: Meter) -> None:
+        """Expose open holds and waiting settlements."""
+        meter.watch("ponder_holds_open", "Holds whose calls live.", lambda: self.settlements.open_holds)
+        meter.watch("ponder_settlements_waiting", "Settlements not yet in the books.", lambda: self.settlements.waiting)
+
+    async def close(self, *, within_s: float) -> None:
+        """Settle what is left, within the given time."""
+        if self._restoring is not None:
+            self._restoring.cancel()
+            await asyncio.wait({self._restoring})
+        await self.settlements.close(within_s=within_s)
+        if self._redis is not None:
+            await self._redis.close(within_s=within_s)
+
+
+async def _wait_for(journal: Journal) -> None:
+    """What an earlier process left in its journal is being moved to the log, and is to be counted too."""
+    try:
+        async with asyncio.timeout(_JOURNAL_WAIT_S):
+            await journal.recovered()
+    except TimeoutError:
+        _log.warning("budgets are restored without what the journal still holds: the database is slow or away")

@@ -1,0 +1,77 @@
+"""The limit on a request's head."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import uvicorn
+
+from gateway.http.asgi import Receive, Scope, Send
+from gateway.http.server import bounded_protocol
+
+LIMIT = 2048
+
+
+async def _hello(scope: Scope, receive: Receive, send: Send) -> None:
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"hi"})
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """A served application with the limit."""
+    server = uvicorn.Server(
+        uvicorn.Config(_hello, host="127.0.0.1", port=0, http=bounded_protocol(LIMIT), lifespan="off", log_config=None)
+    )
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    await serving
+
+
+async def _status_of(port: int, *pieces: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0.02)  # so that each piece arrives by itself
+    line = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    return line.split(b" ")[1]
+
+
+def _request(padding: int) -> bytes:
+    """A request whose URL and headers are ``padding`` bytes together."""
+    return b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"p" * (padding - len("/" "host" "a" "x")) + b"\r\n\r\n"
+
+
+async def test_a_head_at_the_limit_is_served(port: int) -> None:
+    """As many bytes as the limit says are accepted."""
+    assert await _status_of(port, _request(LIMIT)) == b"200"
+
+
+async def test_a_head_beyond_the_limit_is_refused(port: int) -> None:
+    """One byte more is answered with 431."""
+    assert await _status_of(port, _request(LIMIT + 1)) == b"431"
+
+
+async def test_a_head_that_never_ends_is_refused(port: int) -> None:
+    """A header that goes on and on is refused before it can fill the memory."""
+    assert await _status_of(port, b"GET / HTTP/1.1\r\nhost: a\r\nx: ", b"p" * LIMIT, b"p") == b"431"
+
+
+async def test_what_is_not_http_is_still_400(port: int) -> None:
+    """The limit changes nothing about other faults."""
+    assert await _status_of(port, b"NONSENSE\r\n\r\n") == b"400"
+
+
+async def test_large_bodies_are_not_heads(port: int) -> None:
+    """The body has a limit of its own and does not count here; nor do earlier requests of the connection."""
+    body = b"x" * (2 * LIMIT)
+    request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body)
+    assert await _status_of(port, request, body) == b"200"

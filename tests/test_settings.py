@@ -1,0 +1,76 @@
+"""Reading ``ponder.yaml``: every fault is named with its line, and none of them quotes a value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigurationError
+from gateway.settings import Settings, load, needs_restart
+
+SECRET = "Hunter2-hunter2"
+
+
+def _file(folder: Path, text: str | bytes) -> Path:
+    path = folder / "ponder.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_a_missing_file_means_defaults(tmp_path: Path) -> None:
+    """Without a file everything is as the defaults say, unless there must be one."""
+    assert load(tmp_path / "ponder.yaml") == Settings()
+    with pytest.raises(ConfigurationError, match="is gone"):
+        load(tmp_path / "ponder.yaml", must_exist=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("limit: {}", "ponder.yaml:1: limit: unknown key; did you mean 'limits'?"),
+        ("limits:\n  deadline: 3", "ponder.yaml:2: limits.deadline: unknown key; did you mean 'deadline_s'?"),
+        ("limits:\n  deadline_s: soon", "ponder.yaml:2: limits.deadline_s: Input should be a valid number"),
+        ("models:\n  a: {upstream: x}\n  b: {upstream: x}\n  a: {upstream: y}", "ponder.yaml:4: the key 'a' stands"),
+        ("limits: {body_bytes: 2048}\nlimits: {deadline_s: 3}", "ponder.yaml:2: the key 'limits' stands in line 1 too"),
+        ("- a", "must hold a mapping"),
+        ("a: [", "is not valid YAML at line 1, column 5: expected the node content, but found '<stream end>'"),
+        ("a: 2026-02-31", "holds a date, a number or a nesting that cannot be"),
+        ("a: " + "9" * 5000, "holds a date, a number or a nesting that cannot be"),
+        ("a: &a [*a]", "a: unknown key"),
+        (b"a: \xff", "is not UTF-8 text at byte 4"),
+        ("a: \x07", "a character that YAML forbids"),
+    ],
+)
+def test_a_fault_is_named_with_its_place(tmp_path: Path, text: str | bytes, message: str) -> None:
+    """Whoever broke the file is told where and what would be valid."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(_file(tmp_path, text))
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"upstreams: {{x: {{headers: {{authorization: {SECRET}]}}}}}}",
+        f"upstreams:\n  x:\n    headers:\n      authorization: !{SECRET}\n",
+        f"upstreams:\n  x:\n    headers:\n      authorization: *{SECRET}\n",
+        f"upstreams:\n  x:\n    headers: {SECRET}\n",
+        f"upstreams:\n  x:\n    headers:\n      authorization: 'a {SECRET}\n",
+        f"upstreams:\n  x:\n    base_url: ftp://{SECRET}@host\n",
+    ],
+)
+def test_no_fault_quotes_a_value(tmp_path: Path, text: str) -> None:
+    """The message is shown at /health/ready: a secret header of the file must not stand in it."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(_file(tmp_path, text))
+    assert SECRET not in caught.value.message
+
+
+def test_what_only_a_restart_applies_is_known() -> None:
+    """Changes of what is read at start are named; those that a reload applies are not."""
+    changed = Settings.model_validate(
+        {"cors": {"allow_origins": ["https://a"]}, "limits": {"header_bytes": 2048, "deadline_s": 3}}
+    )
+    assert needs_restart(Settings(), changed) == ("cors", "limits.header_bytes")
+    assert needs_restart(changed, changed) == ()
