@@ -76,6 +76,9 @@ def run(places: Places) -> int:
     )
     # Bound by us when there are two addresses: uvicorn binds one. A request tells by which it came.
     addresses = [(places.host, places.port), places.admin_address]
+    # uvicorn raises the signal that ended it once more when it is done; after an orderly end that is no news.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     server.run([bound for each in addresses for bound in _listen(*each)] if places.admin_port else None)
     return 0 if server.started else 1
 

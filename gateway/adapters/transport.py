@@ -223,7 +223,14 @@ class _Exchange(AbstractAsyncContextManager[UpstreamReply]):
             connection.finish()
 
     def _left(self) -> float:
-        return max(self._deadline - self._loop.time(), 0.001)
+        """The time left to the call. Raises TimeoutError when there is none, also for what keeps coming in time."""
+        left = self._deadline - self._loop.time()
+        if left <= 0:
+            raise TimeoutError("the call's deadline has passed")
+        return left
+
+    def _patience(self, connection: Connection) -> float:
+        return 0 if connection.is_complete else min(self._idle_s, self._left())
 
     @property
     def _live(self) -> Connection:
@@ -238,7 +245,7 @@ class _Exchange(AbstractAsyncContextManager[UpstreamReply]):
         pieces: list[bytes] = []
         size = 0
         try:
-            while piece := await connection.read(within_s=min(self._idle_s, self._left())):
+            while piece := await connection.read(within_s=self._patience(connection)):
                 size += len(piece)
                 if size > MAX_ANSWER_BYTES:
                     raise UpstreamFailed(
@@ -252,24 +259,25 @@ class _Exchange(AbstractAsyncContextManager[UpstreamReply]):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        read = self._live.read
+        connection = self._live
         try:
-            while chunk := await read(within_s=min(self._idle_s, self._left())):
+            while chunk := await connection.read(within_s=self._patience(connection)):
                 yield chunk
         except (Broken, TimeoutError) as fault:
             raise _translated(fault, self._owner.name, has_sent=True) from fault
 
     async def _refusal(self, connection: Connection) -> UpstreamError:
         body = b""
-        until = self._loop.time() + min(_ERROR_BODY_S, self._left())
+        until = self._loop.time() + _ERROR_BODY_S
         try:
-            while len(body) <= _ERROR_BODY_BYTES and (
-                piece := await connection.read(within_s=max(until - self._loop.time(), 0.001))
-            ):
+            while len(body) <= _ERROR_BODY_BYTES and (left := until - self._loop.time()) > 0:
+                piece = await connection.read(within_s=min(left, self._patience(connection)))
+                if not piece:
+                    break
                 body += piece
         except (Broken, TimeoutError):
-            body = b""
-        if len(body) > _ERROR_BODY_BYTES:
+            pass
+        if not connection.is_complete or len(body) > _ERROR_BODY_BYTES:
             body = b""
         return refusal(self._owner.name, connection.status, body, _retry_after(connection.headers))
 

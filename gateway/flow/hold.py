@@ -61,12 +61,14 @@ async def _take(exchange: Exchange, output_tokens: int) -> None:
     ask, model = exchange.ask, exchange.model
     assert model is not None  # noqa: S101  a route is planned before it is paid for
     house = exchange.house
+    is_open = all(account.limits.is_open for account in exchange.key.accounts)
     exchange.hold = await house.purse.hold(
         Claim(
             request_id=ask.request_id,
             accounts=exchange.key.accounts,
-            ceiling=cost_bound(ask, model, output_tokens),
-            tokens=len(ask.raw) // BYTES_PER_TOKEN + output_tokens,
+            # Nobody asks what a request without limits may cost, so it is not worked out.
+            ceiling=ZERO if is_open else cost_bound(ask, model, output_tokens),
+            tokens=0 if is_open else len(ask.raw) // BYTES_PER_TOKEN + output_tokens,
             now=house.clock.now(),
             lease_s=LEASE_S,
         )

@@ -34,13 +34,14 @@ class DialectEndpoints:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._rounds = _Rounds()
 
     async def __call__(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request and send its answer, or its error in the caller's dialect."""
         house = self._house
         now = house.clock.now()
         request_id = scope[REQUEST_ID] = new_request_id(now)
-        watch = _DisconnectWatch(receive)
+        watch = _DisconnectWatch(receive, self._rounds)
         door = Door(
             scope,
             receive,
@@ -106,21 +107,47 @@ async def _send_stream(send: Send, reply: Streamed) -> None:
         await reply.rest.aclose()
 
 
+class _Rounds:
+    """Begins the watches that are due, all by one timer: most requests end before theirs."""
+
+    def __init__(self) -> None:
+        self._due: dict[_DisconnectWatch, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, watch: _DisconnectWatch) -> None:
+        loop = asyncio.get_running_loop()
+        self._due[watch] = loop.time() + _WATCH_AFTER_S
+        if self._timer is None:
+            self._timer = loop.call_later(_WATCH_AFTER_S, self._go)
+
+    def remove(self, watch: _DisconnectWatch) -> None:
+        self._due.pop(watch, None)
+
+    def _go(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        for watch in [watch for watch, due in self._due.items() if due <= loop.time()]:
+            del self._due[watch]
+            watch.begin()
+        if self._due:
+            self._timer = loop.call_later(_WATCH_AFTER_S / 2, self._go)
+
+
 class _DisconnectWatch:
     """Cancels the serving task when its client hangs up, so that no model keeps writing for nobody."""
 
-    __slots__ = ("_receive", "_serving", "_timer", "_watching", "has_fired")
+    __slots__ = ("_receive", "_rounds", "_serving", "_watching", "has_fired")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, rounds: _Rounds) -> None:
         self._receive = receive
+        self._rounds = rounds
         self._serving = asyncio.current_task()
-        self._timer: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
         self.has_fired = False
 
     def begin_later(self) -> None:
         """Watch once the request has taken a while."""
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self.begin)
+        self._rounds.add(self)
 
     def begin(self) -> None:
         """Watch from now on."""
@@ -136,7 +163,6 @@ class _DisconnectWatch:
 
     def end(self) -> None:
         """Stop watching."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._rounds.remove(self)
         if self._watching is not None:
             self._watching.cancel()

@@ -16,28 +16,30 @@ def bounded_protocol(header_bytes: int) -> type[HttpToolsProtocol]:
     class BoundedProtocol(HttpToolsProtocol):
         """Answers 431 (RFC 6585, section 5) to a larger head, and closes."""
 
+        _chunk_bytes = 0
         _head_bytes = 0
         _is_in_head = True
         _is_too_large = False
 
         def data_received(self, data: bytes) -> None:
+            self._chunk_bytes = len(data)
+            self._head_bytes += len(data)
             super().data_received(data)
-            if self._is_in_head:
-                self._head_bytes += len(data)
-                if self._head_bytes > header_bytes and not self.transport.is_closing():
-                    self._refuse()
+            if self._is_in_head and self._head_bytes > header_bytes and not self.transport.is_closing():
+                self._refuse()
 
         def on_message_begin(self) -> None:
             self._is_in_head = True
-            self._head_bytes = 0
+            self._head_bytes = self._chunk_bytes  # at most: the message may begin anywhere in the chunk
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:
             self._is_in_head = False
-            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-            if size > header_bytes:
-                self._is_too_large = True
-                raise ValueError("the request's head is too large")
+            if self._head_bytes > header_bytes:  # what came with it, the body's beginning included; now exactly
+                size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+                if size > header_bytes:
+                    self._is_too_large = True
+                    raise ValueError("the request's head is too large")
             super().on_headers_complete()
 
         def send_400_response(self, msg: str) -> None:

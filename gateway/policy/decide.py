@@ -7,6 +7,7 @@ shape that policies need later: facts of the ask, snapshots of the world, one ra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.domain.arm import Arm
 from gateway.domain.ask import Hints
@@ -58,7 +59,7 @@ def decide(model: Model, facts: Facts, snapshots: Snapshots) -> Plan:
             f"{asked} output tokens were asked for; model {model.name!r} gives at most {model.max_output_tokens}"
         )
     return Plan(
-        arm=Arm(name=model.name, model=model.name),
+        arm=_greedy(model.name),
         ceilings=Ceilings(
             cost=_cost_ceiling(model, facts, snapshots),
             output_tokens=asked,
@@ -66,6 +67,12 @@ def decide(model: Model, facts: Facts, snapshots: Snapshots) -> Plan:
         ),
         reasons=("the request names a configured model",),
     )
+
+
+@lru_cache(maxsize=4096)
+def _greedy(model: str) -> Arm:
+    """The arm that is the model itself; kept, since most requests have it."""
+    return Arm(name=model, model=model)
 
 
 def _cost_ceiling(model: Model, facts: Facts, snapshots: Snapshots) -> Usd | None:

@@ -7,11 +7,13 @@ types of :mod:`gateway.store.columns`; a test holds the two together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 import orjson
@@ -49,7 +51,19 @@ def _hexadecimal(identity: str) -> str:
 
 
 def _text_moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "microseconds").removesuffix("+00:00")
+    whole = math.floor(seconds)
+    micros = round((seconds - whole) * 1_000_000)
+    if micros == _MICROS:
+        whole, micros = whole + 1, 0
+    return f"{_text_second(whole)}.{micros:06d}"
+
+
+@lru_cache(maxsize=64)
+def _text_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+_MICROS = 1_000_000
 
 
 def _aware_moment(seconds: float) -> datetime:

@@ -12,18 +12,12 @@ import uvloop
 
 from tests.adapters.redis_server import RedisServer
 
-_ON_BOTH_LOOPS = {
-    "test_wire.py",
-    "test_pool.py",
-    "test_pool_connects.py",
-    "test_transport.py",
-    "test_transport_races.py",
-}
+_ON_BOTH_LOOPS = ("test_wire", "test_pool", "test_transport")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The HTTP client runs on uvloop when serving, and on asyncio's own loop wherever that is missing."""
-    if item.path.name in _ON_BOTH_LOOPS:
+    if item.path.name.startswith(_ON_BOTH_LOOPS):
         return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 PATIENCE_S = 20.0
-_Serve = Callable[["Peer"], Awaitable[None]]
+Serve = Callable[["Peer"], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Peer:
 class RawServer:
     """``async with RawServer(serve) as server``. What ``serve`` raises, but for a lost client, fails the test."""
 
-    serve: _Serve
+    serve: Serve
     host: str = "127.0.0.1"
     tls: ssl.SSLContext | None = None
     asked: list[Asked] = field(default_factory=list)
@@ -132,7 +132,7 @@ def answer(body: bytes = b"{}", *headers: bytes, status: bytes = b"200 OK") -> b
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-def answering(*answers: bytes) -> _Serve:
+def answering(*answers: bytes) -> Serve:
     """Serve each connection by the same answers, one per request; the last one is repeated."""
 
     async def serve(peer: Peer) -> None:
@@ -142,6 +142,13 @@ def answering(*answers: bytes) -> _Serve:
             await peer.say(left.pop(0) if len(left) > 1 else left[0])
 
     return serve
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop run until ``condition`` holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110  what is waited for has no event to tell of it
+            await asyncio.sleep(0)
 
 
 def open_sockets() -> int:

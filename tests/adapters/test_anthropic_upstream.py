@@ -1,9 +1,10 @@
-"""The Anthropic-speaking upstream, held against the anthropic package: its headers, its statuses, its list of models."""
+"""The Anthropic-speaking upstream: headers, lists of models, and statuses held against the anthropic package's."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import anthropic
 import pytest
@@ -23,55 +24,52 @@ from gateway.ports import UpstreamCall
 from tests.adapters.raw_server import PATIENCE_S, Peer, RawServer, answer, answering
 
 KEY = "sk-ant-secret"
-EXPECTED: dict[type[anthropic.APIStatusError], type[UpstreamError]] = {
-    anthropic.BadRequestError: UpstreamRefused,
-    anthropic.AuthenticationError: UpstreamFailed,
-    anthropic.PermissionDeniedError: UpstreamFailed,
-    anthropic.NotFoundError: UpstreamRefused,
-    anthropic.ConflictError: UpstreamRefused,
-    anthropic.UnprocessableEntityError: UpstreamRefused,
-    anthropic.RateLimitError: UpstreamRateLimited,
+EXPECTED: dict[int, type[UpstreamError]] = {
+    400: UpstreamRefused,
+    401: UpstreamFailed,
+    403: UpstreamFailed,
+    404: UpstreamRefused,
+    408: UpstreamTimedOut,
+    409: UpstreamRefused,
+    412: UpstreamRefused,
+    413: UpstreamRefused,
+    422: UpstreamRefused,
+    429: UpstreamRateLimited,
+    431: UpstreamRefused,
+    499: UpstreamRefused,
+    501: UpstreamFailed,
+    503: UpstreamOverloaded,
+    504: UpstreamTimedOut,
+    529: UpstreamOverloaded,
 }
-"""Those of the package's classes that it exports; the others are named below."""
-EXPECTED_BY_NAME = {
-    "RequestTimeoutError": UpstreamTimedOut,
-    "PreconditionFailedError": UpstreamRefused,
-    "ContentTooLargeError": UpstreamRefused,
-    "RequestHeaderFieldsTooLargeError": UpstreamRefused,
-    "ClientClosedRequestError": UpstreamRefused,
-    "HTTPNotImplementedError": UpstreamFailed,
-    "ServiceUnavailableError": UpstreamOverloaded,
-    "GatewayTimeoutError": UpstreamTimedOut,
-    "OverloadedError": UpstreamOverloaded,
-    **{kind.__name__: ours for kind, ours in EXPECTED.items()},
-}
+"""The statuses of the package's error classes → the error of ours that stands for them."""
 
 
-def _subclasses(kind: type) -> Iterator[type]:
+def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
     for each in kind.__subclasses__():
         yield each
         yield from _subclasses(each)
 
 
 WITH_STATUS = {
-    each.__name__: each.status_code
+    each.__name__: status
     for each in _subclasses(anthropic.APIStatusError)
-    if isinstance(getattr(each, "status_code", None), int)
+    if isinstance(status := getattr(each, "status_code", None), int)
 }
 
 
-def test_every_error_of_the_package_is_expected() -> None:
-    """No class of the package's with a status of its own is unknown here, so a new one asks for a decision."""
-    assert WITH_STATUS.keys() == EXPECTED_BY_NAME.keys()
+def test_every_status_of_the_package_is_expected() -> None:
+    """Every status that the package has a class for was decided upon here, and there are no others here."""
+    assert set(WITH_STATUS.values()) == EXPECTED.keys()
 
 
 @pytest.mark.parametrize("name", WITH_STATUS)
-def test_each_status_of_the_package_is_the_intended_error(name: str) -> None:
-    """Each of the package's statuses becomes the intended class of ours, certainly unbilled, without the body's words."""
+def test_each_error_of_the_package_is_the_intended_one_of_ours(name: str) -> None:
+    """Each of the package's error classes has its class of ours, certainly unbilled, without the body's words."""
     status = WITH_STATUS[name]
     body = json.dumps({"type": "error", "error": {"type": "x", "message": f"{KEY} my diagnosis"}}).encode()
     error = refusal("up", status, body, "3")
-    assert type(error) is EXPECTED_BY_NAME[name]
+    assert type(error) is EXPECTED[status]
     assert error.is_unbilled
     assert str(status) in error.message
     assert KEY not in repr(error)
@@ -82,9 +80,8 @@ def test_each_status_of_the_package_is_the_intended_error(name: str) -> None:
 
 
 def test_other_server_errors_are_failures() -> None:
-    """Statuses from 500 on without a class of their own are the package's InternalServerError and our UpstreamFailed."""
-    known = set(WITH_STATUS.values())
-    for status in set(range(500, 600)) - known:
+    """Statuses from 500 on without a class of their own are the package's InternalServerError: a failure."""
+    for status in set(range(500, 600)) - EXPECTED.keys():
         assert type(refusal("up", status, b"", None)) is UpstreamFailed
 
 

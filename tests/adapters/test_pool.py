@@ -10,7 +10,7 @@ import pytest
 from gateway.adapters.pool import Pool, parse_address
 from gateway.adapters.wire import Connection
 from gateway.errors import ConfigurationError
-from tests.adapters.raw_server import PATIENCE_S, Peer, RawServer, answer, answering, open_sockets
+from tests.adapters.raw_server import PATIENCE_S, Peer, RawServer, answer, answering, open_sockets, until
 
 HEAD = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
 
@@ -40,10 +40,10 @@ def test_addresses(base_url: str, host: str, port: int, prefix: str, authority: 
 @pytest.mark.parametrize(
     "base_url",
     [
-        "", "h", "//h", "ftp://h", "http://", "http://:80", "http://u:p@h", "http://:secret@h", "http://@h", "http://h?a=b",
-        "http://h#f", "http://h:0", "http://h:65536", "http://h:x", "http://a b", "http://h/a b", "http://h/\x7f",
-        "http://bücher.example", "http://h/é", "http://[::1", "http://[fe80::1%eth0]", "http://a..b", f"http://{'a' * 64}.b",
-        "http://h\x00", "http://h,g",
+        "", "h", "//h", "ftp://h", "http://", "http://:80", "http://u:p@h", "http://:secret@h", "http://@h",
+        "http://h?a=b", "http://h#f", "http://h:0", "http://h:65536", "http://h:x", "http://a b", "http://h/a b",
+        "http://h/\x7f", "http://bücher.example", "http://h/é", "http://[::1", "http://[fe80::1%eth0]",
+        "http://a..b", f"http://{'a' * 64}.b", "http://h\x00", "http://h,g",
     ],
 )  # fmt: skip
 def test_impossible_addresses(base_url: str) -> None:
@@ -76,12 +76,6 @@ async def soon(pool: Pool) -> asyncio.Task[Connection]:
     task = asyncio.ensure_future(take(pool))
     await asyncio.sleep(0)
     return task
-
-
-async def until_gone(connection: Connection) -> None:
-    """Wait until the loop has let a connection go."""
-    while not connection.is_gone:
-        await asyncio.sleep(0)
 
 
 async def is_whole(pool: Pool, size: int) -> bool:
@@ -165,7 +159,7 @@ async def test_a_closed_idle_connection_is_not_handed_out() -> None:
         first = await take(pool)
         await use(first)
         left.set()
-        await until_gone(first)
+        await until(lambda: first.is_gone)
         second = await take(pool)
         assert second is not first
         await use(second)
@@ -208,7 +202,7 @@ async def test_a_fresh_connection_when_all_are_idle() -> None:
             await use(connection)
         fresh = await take(pool, is_fresh=True)
         assert fresh not in taken
-        await until_gone(taken[0])
+        await until(lambda: taken[0].is_gone)
         assert not taken[1].is_lost
         await use(fresh)
         assert await is_whole(pool, 2)
@@ -274,8 +268,7 @@ async def test_no_storm_of_cancellations_loses_a_connection(seed: int) -> None:
         assert pool._open == len(pool._idle) <= 3
         assert not pool._waiting
         pool.close()
-        while pool._open:
-            await asyncio.sleep(0)
+        await until(lambda: not pool._open)
     await asyncio.sleep(0.01)
     assert open_sockets() == before
 
@@ -289,11 +282,11 @@ async def test_closing_spares_who_is_busy() -> None:
         waiter = asyncio.ensure_future(use(busy))
         pool.close()
         await waiter
-        await until_gone(idle)
-        await until_gone(busy)
+        await until(lambda: idle.is_gone)
+        await until(lambda: busy.is_gone)
         late = await take(pool)
         await use(late)
-        await until_gone(late)
+        await until(lambda: late.is_gone)
         assert pool._open == 0
 
 
@@ -306,5 +299,5 @@ async def test_closing_serves_who_waits() -> None:
         pool.close()
         await use(busy)
         await use(await waiter)
-        await until_gone(busy)
+        await until(lambda: busy.is_gone)
         assert pool._open == 0

@@ -15,7 +15,7 @@ import pytest
 from gateway.adapters.pool import Pool, parse_address, system_trust
 from gateway.adapters.wire import Broken, Connection
 from tests.adapters.odd_loop import OddLoop, on_odd_loop
-from tests.adapters.raw_server import PATIENCE_S, Peer, RawServer, answer, answering, open_sockets
+from tests.adapters.raw_server import PATIENCE_S, Peer, RawServer, answer, answering, open_sockets, until
 
 HEAD = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
 CERTIFICATES = Path(__file__).parent / "certificates"
@@ -47,8 +47,7 @@ async def use(connection: Connection) -> bytes:
 async def until_empty(pool: Pool) -> None:
     """Wait until the pool's last connection is gone."""
     pool.close()
-    while pool._open:
-        await asyncio.sleep(0)
+    await until(lambda: not pool._open)
 
 
 async def test_tls_is_verified_and_names_its_host() -> None:
@@ -270,13 +269,11 @@ def test_idle_connections_grow_old() -> None:
             loop.ahead_s += 50
             await use(young)
             loop.ahead_s += 10
-            while not old.is_gone:
-                await asyncio.sleep(0)
+            await until(lambda: old.is_gone)
             assert await pool.take(within_s=PATIENCE_S) is young
             await use(young)
             loop.ahead_s += 60
-            while not young.is_gone:
-                await asyncio.sleep(0)
+            await until(lambda: young.is_gone)
             assert pool._open == 0
 
     on_odd_loop(test)

@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from gateway.adapters.transport import Transport
-from gateway.domain.chat import Dialect
 from gateway.errors import UpstreamFailed, UpstreamTimedOut
-from gateway.ports import UpstreamCall
 from tests.adapters.odd_loop import OddLoop, on_odd_loop
-from tests.adapters.raw_server import PATIENCE_S, Peer, RawServer, answer, answering
-
-CALL = UpstreamCall(
-    dialect=Dialect.OPENAI_CHAT,
-    path="/x",
-    body=b"{}",
-    is_stream=False,
-    request_id="r",
-    deadline_s=PATIENCE_S,
-    first_byte_s=PATIENCE_S,
-    idle_s=PATIENCE_S,
-)
+from tests.adapters.raw_server import Peer, RawServer, Serve, answer, answering
+from tests.adapters.transport_calls import answered, transport_for
 
 
-def transport_for(server: RawServer) -> Transport:
-    """A transport with one connection."""
-    return Transport(name="up", base_url=server.url, headers={}, connections=1)
-
-
-async def answered(transport: Transport) -> bytes:
-    """The body of the answer to one call."""
-    async with transport.post(CALL, {}) as reply:
-        return await reply.read()
-
-
-def stale(then: bytes = b"") -> Any:
+def stale(then: bytes = b"") -> Serve:
     """Serve one request on the first connection, and meet the next one there with ``then`` and a close."""
 
     async def serve(peer: Peer) -> None:
@@ -62,7 +36,7 @@ def stale(then: bytes = b"") -> Any:
 async def test_a_kept_connection_that_closes_is_replaced_once(then: bytes) -> None:
     """A call that met the end of an idle connection goes out once more, on a new one."""
     async with RawServer(stale(then)) as server:
-        transport = transport_for(server)
+        transport = transport_for(server.url, connections=1)
         assert await answered(transport) == b"first"
         assert await answered(transport) == b"fresh"
         assert (server.connections, len(server.asked)) == (2, 3)
@@ -81,7 +55,7 @@ async def test_a_reset_counts_as_a_close() -> None:
         peer.reset()
 
     async with RawServer(serve) as server:
-        transport = transport_for(server)
+        transport = transport_for(server.url, connections=1)
         assert await answered(transport) == b"first"
         assert await answered(transport) == b"fresh"
         await transport.close()
@@ -97,7 +71,7 @@ async def test_the_second_try_is_the_last() -> None:
             await peer.asked()
 
     async with RawServer(serve) as server:
-        transport = transport_for(server)
+        transport = transport_for(server.url, connections=1)
         assert await answered(transport) == b"first"
         with pytest.raises(UpstreamFailed, match="before answering") as caught:
             await answered(transport)
@@ -109,7 +83,7 @@ async def test_the_second_try_is_the_last() -> None:
 async def test_a_second_try_that_finds_nobody() -> None:
     """When the server is gone after a race, the call may still have cost something."""
     async with RawServer(stale()) as server:
-        transport = transport_for(server)
+        transport = transport_for(server.url, connections=1)
         assert await answered(transport) == b"first"
         assert server._server is not None
         server._server.close()
@@ -123,7 +97,7 @@ async def test_a_second_try_that_finds_nobody() -> None:
 async def test_nothing_is_sent_twice_once_an_answer_has_begun(then: bytes) -> None:
     """After the first byte of an answer the server has the call, and it is not repeated."""
     async with RawServer(stale(then)) as server:
-        transport = transport_for(server)
+        transport = transport_for(server.url, connections=1)
         assert await answered(transport) == b"first"
         with pytest.raises(UpstreamFailed, match="broke off"):
             await answered(transport)
@@ -138,7 +112,7 @@ async def test_a_new_connection_that_closes_is_no_race() -> None:
         await peer.asked()
 
     async with RawServer(serve) as server:
-        transport = transport_for(server)
+        transport = transport_for(server.url, connections=1)
         with pytest.raises(UpstreamFailed, match="before answering"):
             await answered(transport)
         assert len(server.asked) == 1
@@ -148,7 +122,7 @@ async def test_a_new_connection_that_closes_is_no_race() -> None:
 async def test_a_408_to_a_new_connection_is_an_answer() -> None:
     """A server that says 408 on a new connection means our call."""
     async with RawServer(answering(answer(status=b"408 Request Timeout"))) as server:
-        transport = transport_for(server)
+        transport = transport_for(server.url, connections=1)
         with pytest.raises(UpstreamTimedOut):
             await answered(transport)
         assert len(server.asked) == 1
@@ -166,7 +140,7 @@ def test_a_server_that_dies_at_work_is_not_asked_again() -> None:
             loop.ahead_s = 5.0
 
         async with RawServer(serve) as server:
-            transport = transport_for(server)
+            transport = transport_for(server.url, connections=1)
             assert await answered(transport) == b"first"
             with pytest.raises(UpstreamFailed, match="before answering"):
                 await answered(transport)

@@ -47,7 +47,7 @@ async def _status_of(port: int, *pieces: bytes) -> bytes:
 
 def _request(padding: int) -> bytes:
     """A request whose URL and headers are ``padding`` bytes together."""
-    return b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"p" * (padding - len("/" "host" "a" "x")) + b"\r\n\r\n"
+    return b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"p" * (padding - len("/hostax")) + b"\r\n\r\n"
 
 
 async def test_a_head_at_the_limit_is_served(port: int) -> None:

@@ -21,6 +21,7 @@ import pytest
 
 from gateway.store import schema
 from gateway.store.base import Database, locate
+from gateway.store.changes import Changes
 from gateway.store.requests import Requests
 from gateway.store.sinks import Sink, open_sink
 from tests.store.relay import Relay
@@ -124,6 +125,14 @@ async def sink(database: Database) -> AsyncIterator[Sink]:
     sink = open_sink(database)
     yield sink
     await sink.close()
+
+
+@pytest.fixture
+async def changes(database: Database) -> AsyncIterator[Changes]:
+    """Where teams and keys change."""
+    changes = Changes(database)
+    yield changes
+    await changes.close()
 
 
 @pytest.fixture

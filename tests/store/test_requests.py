@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.domain.key import Role
 from gateway.domain.money import usd
 from gateway.domain.record import RequestRecord, Result, StoredText
+from gateway.domain.tenancy import Author, KeyTerms, TeamTerms
+from gateway.store.changes import Changes
+from gateway.store.keys import Keys, NewSecret
 from gateway.store.requests import AnswerOrigin, Filter, Grouping, Requests, Totals
 from gateway.store.sinks import Sink
+from gateway.store.teams import Teams
 from tests.store.records import BARE, DAY_S, FULL, NOON, call, identity, request
 
 MIDNIGHT = NOON + DAY_S / 2
@@ -153,3 +158,31 @@ async def test_delete_texts_before_keeps_the_requests(sink: Sink, store: Request
     assert found is not None
     assert found.text is None
     assert found.calls == FULL.calls
+
+
+async def test_a_list_goes_on_after_its_last_line(sink: Sink, store: Requests) -> None:
+    """Page after page gives every request once, those of the same moment as well; an unknown id gives nothing."""
+    await sink.write([request(number, started_at=NOON + number // 3) for number in range(7)])
+    whole = [summary.id for summary in await store.recent(Filter(), limit=10)]
+    paged: list[str] = []
+    while page := await store.recent(Filter(after=paged[-1] if paged else None), limit=2):
+        paged += [summary.id for summary in page]
+    assert paged == whole
+    assert len(paged) == 7
+    assert await store.recent(Filter(after=identity(99)), limit=2) == ()
+
+
+async def test_requests_and_spending_by_team(sink: Sink, store: Requests, changes: Changes) -> None:
+    """A team's requests are those of its keys, and spending without a team stands apart."""
+    by = Author("admin", Role.ADMIN, NOON)
+    await Teams(changes).create("team_1", TeamTerms("red"), by=by)
+    for number, team in ((1, "red"), (2, "red"), (3, None)):
+        secret = NewSecret(bytes([number]) * 32, "…")
+        await Keys(changes).create(f"key_{number}", KeyTerms(f"k{number}", team_id=team), secret, by=by)
+    await sink.write([request(number, key_id=f"key_{number}") for number in (1, 2, 3)])
+    found = await store.recent(Filter(team_id="team_1"), limit=10)
+    assert {summary.key_id for summary in found} == {"key_1", "key_2"}
+    rows = await store.spend(since=NOON, until=NOON + 1, by=[Grouping.TEAM])
+    assert [(row.team_id, row.calls, row.key_id) for row in rows] == [("team_1", 2, None), (None, 1, None)]
+    by_both = await store.spend(since=NOON, until=NOON + 1, by=[Grouping.TEAM, Grouping.KEY], limit=2)
+    assert len(by_both) == 2

@@ -58,6 +58,15 @@ def providers(openai: str, anthropic: str, compatible: str) -> dict[str, Any]:
     }
 
 
+def one_model(address: str, *, name: str = "m", **sections: Any) -> dict[str, Any]:
+    """A configuration with one priced model at one chat upstream, and more ``sections``."""
+    return {
+        "upstreams": {"only": {"kind": "openai", "base_url": f"{address}/v1", "dialects": ["openai-chat"]}},
+        "models": {name: {"upstream": "only", "name": "m", "price": PRICE}},
+        **sections,
+    }
+
+
 def faulty(server: FaultyServer) -> dict[str, Any]:
     """A configuration with one upstream per fault and kind; models are named ``chat/FAULT`` and ``messages/FAULT``."""
     upstreams: dict[str, Any] = {}

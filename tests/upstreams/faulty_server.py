@@ -66,7 +66,7 @@ class FaultyServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            recorded = await _read_request(reader)
+            recorded = await read_request(reader)
             if recorded is not None:
                 await self._misbehave(recorded, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -93,7 +93,8 @@ class FaultyServer:
             self.left[fault] += 1
 
 
-async def _read_request(reader: asyncio.StreamReader) -> Recorded | None:
+async def read_request(reader: asyncio.StreamReader) -> Recorded | None:
+    """One request, whole; None when the caller closes instead."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:

@@ -13,6 +13,7 @@ import pytest
 from tests.upstreams import configuration
 from tests.upstreams.anthropic_server import AnthropicServer
 from tests.upstreams.faulty_server import FaultyServer
+from tests.upstreams.gated_server import GatedServer
 from tests.upstreams.gateway_process import GatewayProcess
 from tests.upstreams.openai_server import OpenAIServer
 
@@ -42,6 +43,13 @@ def anthropic_server() -> Iterator[AnthropicServer]:
 def faulty_server() -> Iterator[FaultyServer]:
     """A provider that misbehaves on purpose."""
     with FaultyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def gated_server() -> Iterator[GatedServer]:
+    """A provider that stops in the middle of each answer."""
+    with GatedServer() as server:
         yield server
 
 

@@ -38,7 +38,27 @@ class GatewayProcess:
         self.port = _free_port()
         self.log_file = home / "gateway.log"
         home.mkdir(parents=True, exist_ok=True)
-        (home / "ponder.yaml").write_text(yaml.safe_dump(dict(configuration)), "utf-8")
+        self.configure(configuration)
+
+    @property
+    def home(self) -> Path:
+        """The folder with its database, journal, keys and log."""
+        return self._home
+
+    def configure(self, configuration: Mapping[str, Any] | str) -> None:
+        """Write ``ponder.yaml``, as settings or as it shall stand there; a running gateway notices."""
+        text = configuration if isinstance(configuration, str) else yaml.safe_dump(dict(configuration))
+        (self._home / "ponder.yaml").write_text(text, "utf-8")
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait until the process has ended; its exit code."""
+        assert self._process is not None
+        return self._process.wait(STOP_S)
 
     @property
     def address(self) -> str:
@@ -99,7 +119,7 @@ class GatewayProcess:
         raise RuntimeError(f"the gateway was not ready within {START_S} s:\n{self.log}")
 
     def _stop(self) -> None:
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGTERM)
         try:
@@ -127,7 +147,7 @@ class GatewayProcess:
             answer = self.get(f"/v1/requests/{request_id}")
             return answer.json() if answer.status_code == httpx.codes.OK else None
 
-        record: dict[str, Any] = _await(find, f"a record of {request_id}")
+        record: dict[str, Any] = awaited(find, f"a record of {request_id}")
         return record
 
     def log_line(self, request_id: str) -> dict[str, Any]:
@@ -137,11 +157,11 @@ class GatewayProcess:
             lines = [line for line in self.log.splitlines() if request_id in line]
             return json.loads(lines[0]) if lines else None
 
-        line: dict[str, Any] = _await(find, f"a log line of {request_id}")
+        line: dict[str, Any] = awaited(find, f"a log line of {request_id}")
         return line
 
 
-def _await(find: Callable[[], Any], what: str) -> Any:
+def awaited(find: Callable[[], Any], what: str) -> Any:
     """What ``find`` returns, as soon as that is something."""
     end = time.monotonic() + APPEARS_S
     while (found := find()) is None:

@@ -103,7 +103,7 @@ def test_memory_is_used_again_while_records_keep_coming() -> None:
 
     async def last_of_many_batches(arrivals: Arrivals) -> RequestRecord:
         arrivals.come(30)
-        moved = []
+        moved: list[RequestRecord] = []
         for _ in range(30):
             batch = await arrivals.backlog.take()
             assert batch is not None

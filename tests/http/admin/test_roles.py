@@ -1,0 +1,149 @@
+"""Who may do what under /admin: every operation of the OpenAPI document, with every role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.http.admin.administrator import Administrator, fresh
+from tests.upstreams.gateway_process import GatewayProcess
+
+VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
+RANKS = {VIEWER: 0, OPERATOR: 1, ADMIN: 2}
+NEEDED = {
+    ("get", "/admin/teams"): VIEWER,
+    ("post", "/admin/teams"): ADMIN,
+    ("get", "/admin/teams/{team}"): VIEWER,
+    ("patch", "/admin/teams/{team}"): OPERATOR,
+    ("delete", "/admin/teams/{team}"): ADMIN,
+    ("get", "/admin/keys"): VIEWER,
+    ("post", "/admin/keys"): ADMIN,
+    ("get", "/admin/keys/{key}"): VIEWER,
+    ("patch", "/admin/keys/{key}"): OPERATOR,
+    ("post", "/admin/keys/{key}/revoke"): OPERATOR,
+    ("post", "/admin/keys/{key}/rotate"): ADMIN,
+    ("put", "/admin/keys/{key}/budgets/{period}"): OPERATOR,
+    ("delete", "/admin/keys/{key}/budgets/{period}"): OPERATOR,
+    ("put", "/admin/teams/{team}/budgets/{period}"): OPERATOR,
+    ("delete", "/admin/teams/{team}/budgets/{period}"): OPERATOR,
+    ("get", "/admin/audit"): VIEWER,
+    ("get", "/admin/requests"): VIEWER,
+    ("get", "/admin/spend"): VIEWER,
+}
+"""Every operation → the least role that may."""
+
+_DAY = [{"period": "day", "amount_usd": "1"}]
+
+
+def _bodies() -> dict[tuple[str, str], Any]:
+    return {
+        ("post", "/admin/teams"): {"name": fresh("team")},
+        ("patch", "/admin/teams/{team}"): {"limits": {"concurrency": 2}},
+        ("post", "/admin/keys"): {"name": fresh("k")},
+        ("patch", "/admin/keys/{key}"): {"limits": {"concurrency": 2}},
+        ("put", "/admin/keys/{key}/budgets/{period}"): {"amount_usd": "2"},
+        ("put", "/admin/teams/{team}/budgets/{period}"): {"amount_usd": "2"},
+    }
+
+
+@pytest.fixture(scope="module")
+def document(administered: GatewayProcess) -> dict[str, Any]:
+    """The gateway's OpenAPI document."""
+    found: dict[str, Any] = httpx.get(f"{administered.address}/openapi.json").json()
+    return found
+
+
+@pytest.fixture(scope="module")
+def callers(admin: Administrator) -> dict[str | None, Administrator]:
+    """Somebody of every role, None for one without any."""
+    return {role: admin.having(role) for role in (None, *RANKS)}
+
+
+def _operations(document: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (method, path) for path, methods in document["paths"].items() if path.startswith("/admin") for method in methods
+    }
+
+
+def test_every_operation_has_its_role(document: dict[str, Any]) -> None:
+    """The table above leaves out nothing that the document offers, and the document says who may."""
+    assert _operations(document) == NEEDED.keys()
+    for (method, path), role in NEEDED.items():
+        assert role in document["paths"][path][method]["summary"]
+
+
+@pytest.mark.parametrize("role", [None, *RANKS])
+@pytest.mark.parametrize(("method", "path"), NEEDED)
+def test_a_role_suffices_or_is_named(
+    admin: Administrator, callers: dict[str | None, Administrator], *, method: str, path: str, role: str | None
+) -> None:
+    """Whoever has the role succeeds; whoever has not is told 403 and which one it takes, and nothing changes."""
+    team, (key, _) = admin.team(budgets=_DAY), admin.key(budgets=_DAY)
+    changes = admin.get("/audit", limit=1)["data"][0]["number"]
+    whole = path.removeprefix("/admin").format(team=team["id"], key=key["id"], period="day")
+    query = {"by": "key"} if path == "/admin/spend" else {}
+    answer = callers[role].ask(method, whole, _bodies().get((method, path)), params=query)
+    needed = NEEDED[method, path]
+    if role is not None and RANKS[role] >= RANKS[needed]:
+        assert answer.status_code in {200, 201}, answer.text
+        assert admin.get("/audit", limit=1)["data"][0]["number"] == changes + (method != "get")
+        return
+    assert answer.status_code == 403
+    assert needed in answer.json()["error"]["message"]
+    assert answer.json()["error"]["type"] == "permission_error"
+    assert admin.get("/audit", limit=1)["data"][0]["number"] == changes
+
+
+@pytest.mark.parametrize(
+    "body", [{"name": "x"}, {"models": None}, {"limits": {}, "models": []}, {"role": "admin"}, {"may_override": True}]
+)
+def test_an_operator_changes_limits_alone(
+    callers: dict[str | None, Administrator], admin: Administrator, body: Any
+) -> None:
+    """Whatever else an operator tries to change, next to limits or alone, is refused."""
+    key, _ = admin.key()
+    answer = callers[OPERATOR].ask("PATCH", f"/keys/{key['id']}", body)
+    assert answer.status_code == 403
+    assert admin.get(f"/keys/{key['id']}") == key
+
+
+def test_an_operator_cannot_rise(callers: dict[str | None, Administrator], admin: Administrator) -> None:
+    """A key that has a role is out of an operator's reach: its limits, its budgets and its end."""
+    key, _ = admin.key(role=VIEWER)
+    operator = callers[OPERATOR]
+    for method, path, body in (
+        ("PATCH", "", {"limits": {"concurrency": 9}}),
+        ("PUT", "/budgets/day", {"amount_usd": "9"}),
+        ("POST", "/revoke", None),
+    ):
+        assert operator.ask(method, f"/keys/{key['id']}{path}", body).status_code == 403
+    assert admin.get(f"/keys/{key['id']}") == key
+
+
+@pytest.mark.parametrize(("method", "path"), [*NEEDED, ("get", "/admin"), ("post", "/admin/nothing")])
+@pytest.mark.parametrize("secret", [None, "sk-ponder-nobody", "admin", ""])
+def test_strangers_learn_nothing(administered: GatewayProcess, secret: str | None, *, method: str, path: str) -> None:
+    """Without a known key every path below /admin, real or not, is 401 before its body is looked at."""
+    headers = {} if secret is None else {"authorization": f"Bearer {secret}"}
+    answer = httpx.request(method, administered.address + path, headers=headers, content=b"not json")
+    assert answer.status_code == 401
+    assert answer.json()["error"]["type"] == "authentication_error"
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("path", ["//admin/keys", "/v1/../admin/keys", "/%61dmin/keys", "/ADMIN/keys", "/admin;x/keys"])
+def test_no_spelling_of_a_path_leads_around_the_gate(administered: GatewayProcess, path: str) -> None:
+    """However /admin is written, a stranger gets nothing from it."""
+    request = httpx.Request("GET", administered.address)
+    request.url = request.url.copy_with(raw_path=path.encode())
+    with httpx.Client() as client:
+        assert client.send(request).status_code in {401, 404}
+
+
+def test_the_default_key_administers_nothing(administered: GatewayProcess) -> None:
+    """The first virtual key may call every model, and nothing under /admin."""
+    answer = administered.get("/admin/keys")
+    assert answer.status_code == 403
+    assert "viewer" in answer.json()["error"]["message"]
