@@ -135,16 +135,11 @@ class Gateway:
             meter=meter,
             access_log=AccessLog(),
         )
-        self._watch_journal(meter)
-        self._treasury.watch(meter)
-        meter.watch(
-            "ponder_log_lines_lost",
-            "Lines of the request log that could not be written.",
-            lambda: self.house.access_log.lost,
-            is_counter=True,
-        )
-        meter.watch("ponder_keys_age_seconds", "Since keys were last read.", lambda: self._keys.state.age_s)
-        self.app: ASGIApp = application(
+        self._watch(meter)
+        self.app = self._application(secrets)
+
+    def _application(self, secrets: HomeSecrets) -> ASGIApp:
+        return application(
             self.house,
             Desk(
                 keys=Keys(self._changes),
@@ -158,12 +153,12 @@ class Gateway:
             [
                 models.router(self.house),
                 requests.router(self.house, FreshRequests(self._requests, self._journal)),
-                health.router(meter, is_serving=lambda: self._is_serving, degraded=self.degraded),
+                health.router(self.house.meter, is_serving=lambda: self._is_serving, degraded=self.degraded),
             ],
             lifespan=self._lifespan,
             version=installed_version(),
             allow_origins=self.settings.cors.allow_origins,
-            admin_port=places.admin_port,
+            admin_port=self._places.admin_port,
         )
 
     def degraded(self) -> tuple[str, ...]:
@@ -181,8 +176,13 @@ class Gateway:
             states.append("no model is configured; run 'ponder doctor'")
         return tuple(states)
 
-    def _watch_journal(self, meter: Meter) -> None:
-        journal = self._journal
+    def _watch(self, meter: Meter) -> None:
+        """Expose what others keep count of."""
+        journal, house = self._journal, self.house
+        self._treasury.watch(meter)
+        lost = "Lines of the request log that could not be written."
+        meter.watch("ponder_log_lines_lost", lost, lambda: house.access_log.lost, is_counter=True)
+        meter.watch("ponder_keys_age_seconds", "Since keys were last read.", lambda: self._keys.state.age_s)
         meter.watch("ponder_records_queued", "Records waiting for the database.", lambda: journal.waiting)
         for name, what, read in (
             ("written", "Records in the database.", lambda: journal.state.moved),
