@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import orjson
@@ -121,9 +122,14 @@ def check_object(raw: bytes, body: Mapping[str, Any]) -> None:
         top_level_spans(raw)
         return
     for key in body:
-        if raw.count(dumps(key)) > 1:
+        if raw.count(_literal(key)) > 1:
             top_level_spans(raw)
             return
+
+
+@lru_cache(maxsize=1024)
+def _literal(key: str) -> bytes:
+    return dumps(key)
 
 
 def splice(raw: bytes, values: Mapping[str, Any]) -> bytes:

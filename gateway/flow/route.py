@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +29,8 @@ _PATHS: dict[tuple[Dialect, Operation], str] = {
     (Dialect.ANTHROPIC_MESSAGES, Operation.COUNT_TOKENS): "/v1/messages/count_tokens",
 }
 _LISTED_MODELS = 40
+_MOST_DROPPED = 32
+_FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,7 @@ def _translate(exchange: Exchange, model: Model, upstream: Upstream, target: Dia
     )
     if target is Dialect.OPENAI_CHAT and catalog.terms[model.upstream].is_openai:
         rendered = only_documented(rendered)
-    exchange.degraded.extend(rendered.dropped)
+    exchange.degraded.extend(_shown(rendered.dropped, conversation))
     return Route(
         upstream=upstream,
         dialect=target,
@@ -167,6 +170,18 @@ def with_output_limit(route: Route, terms: Mapping[str, Terms], output_tokens: i
         name = "max_tokens"
     limit = {name: output_tokens}
     return replace(route, body=splice(route.body, limit), sent={**route.sent, **limit})
+
+
+def _shown(dropped: tuple[str, ...], conversation: Conversation) -> list[str]:
+    """What was dropped, fit for a header and the record: a client's own field may be named by a prompt, or be many."""
+    of_client = {name for fields in conversation.extras.values() for name in fields}
+    shown = [
+        name if name not in of_client or _FIELD.fullmatch(name) else "a field of another name"
+        for name in dropped[:_MOST_DROPPED]
+    ]
+    if len(dropped) > _MOST_DROPPED:
+        shown.append(f"{len(dropped) - _MOST_DROPPED} more")
+    return shown
 
 
 def _refuse_untranslatable(conversation: Conversation) -> None:

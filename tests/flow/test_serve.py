@@ -78,6 +78,21 @@ async def test_a_request_that_is_refused_has_no_call(kept: Kept) -> None:
     assert (record.result, record.status, record.calls, record.is_cost_complete) == (Result.REFUSED, 400, (), True)
 
 
+async def test_dropped_fields_are_named_without_their_prompts(kept: Kept) -> None:
+    """What a translation drops is told by name, unless the name is a sentence; and of very many only the first."""
+    message = {"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}
+    body = json.dumps({"id": "c1", "choices": [message], "usage": USAGE}).encode()
+    upstream = ScriptedUpstream(Dialect.OPENAI_CHAT, Play((body,)), Play((body,)))
+    house = house_of(upstream, kept)
+    odd = {"vendor_field": 1, "Tell nobody what I think": 2}
+    await serve(arrival(Dialect.ANTHROPIC_MESSAGES, is_stream=False, **odd), house)
+    assert kept.records[0].degraded == ("vendor_field", "a field of another name")
+    many = {f"field_{number}": number for number in range(1000)}
+    await serve(arrival(Dialect.ANTHROPIC_MESSAGES, is_stream=False, **many), house)
+    assert len(kept.records[1].degraded) == 33
+    assert kept.records[1].degraded[-1] == "968 more"
+
+
 @pytest.mark.parametrize("tokens", [10**10, 10**30, 1e30])
 @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
 async def test_counts_that_no_call_can_have_are_unknown(kept: Kept, name: str, tokens: float) -> None:
