@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.adapters.config_file import ConfigFile
+from gateway.adapters.home_lock import serving_from
 from gateway.adapters.journal.journal import JournalTerms, LocalJournal, OnFullDisk
 from gateway.errors import ConfigurationError
 from gateway.flow.house import Catalog, House
@@ -79,7 +80,8 @@ def run(places: Places) -> int:
     # uvicorn raises the signal that ended it once more when it is done; after an orderly end that is no news.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server.run([bound for each in addresses for bound in _listen(*each)] if places.admin_port else None)
+    with serving_from(places.home, shares_limits=gateway.shares_limits):
+        server.run([bound for each in addresses for bound in _listen(*each)] if places.admin_port else None)
     return 0 if server.started else 1
 
 
@@ -122,7 +124,7 @@ class Gateway:
         meter = Meter()
         clock = SystemClock()
         redis_url = places.redis_url or self.settings.redis.url
-        self._treasury = Treasury(self.settings.redis, redis_url, clock, Balances(database))
+        self._treasury = Treasury(self.settings.redis, redis_url, clock, Balances(database), self._journal)
         self.house = House(
             catalog=first,
             codecs=CODECS,
@@ -149,6 +151,7 @@ class Gateway:
                 pepper=secrets.pepper,
                 clock=self.house.clock,
                 refresh=self._keys.refresh,
+                recount=self._treasury.recount,
             ),
             [
                 models.router(self.house),
@@ -160,6 +163,11 @@ class Gateway:
             allow_origins=self.settings.cors.allow_origins,
             admin_port=self._places.admin_port,
         )
+
+    @property
+    def shares_limits(self) -> bool:
+        """Whether limits and money are in Redis, for all gateway processes together."""
+        return self._treasury.is_shared
 
     def degraded(self) -> tuple[str, ...]:
         """What is not as it should be, in words for an operator."""
@@ -207,7 +215,7 @@ class Gateway:
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         await self._keys.start()
         self._journal.start()
-        await self._treasury.start(self._journal)
+        await self._treasury.start()
         self.house.purse, self.house.settlements = self._treasury.purse, self._treasury.settlements
         reloading = asyncio.create_task(self._reload_on_change())
         self._is_serving = True

@@ -70,6 +70,7 @@ class UpstreamSettings(_Strict):
     first_byte_s: float = Field(default=120.0, gt=0)
     idle_s: float = Field(default=120.0, gt=0)
     retries: int = Field(default=1, ge=0, le=5)
+    allow_private: bool = False
 
     @field_validator("base_url")
     @classmethod
@@ -283,7 +284,7 @@ def needs_restart(running: Settings, changed: Settings) -> tuple[str, ...]:
     return tuple(sections)
 
 
-_READ_AT_START = ("database", "broker", "cors", "keys", "journal")
+_READ_AT_START = ("database", "broker", "cors", "keys", "journal", "redis")
 
 
 def _parse(name: str, text: str) -> tuple[Any, yaml.Node | None]:

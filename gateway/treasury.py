@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
 from gateway.adapters.limits_memory import MemoryPurse
 from gateway.adapters.limits_redis import RedisPurse
+from gateway.domain.limits import Period
+from gateway.domain.money import ZERO
 from gateway.errors import PonderError
 from gateway.flow.hold import LEASE_S
 from gateway.flow.settlements import Settlements
@@ -20,11 +23,22 @@ _JOURNAL_WAIT_S = 3.0
 _log = logging.getLogger(__name__)
 
 
+class Book(Journal, Protocol):
+    """A journal whose records can be waited for."""
+
+    async def flush(self) -> None:
+        """Wait until the records that wait now are in the database."""
+        ...
+
+
 class Treasury:
     """The purse of this process and what keeps it true."""
 
-    def __init__(self, redis: RedisSettings, redis_url: str | None, clock: Clock, balances: Balances) -> None:
+    def __init__(
+        self, redis: RedisSettings, redis_url: str | None, clock: Clock, balances: Balances, book: Book
+    ) -> None:
         self._clock = clock
+        self._book = book
         self._balances = balances
         self._settings = redis
         self._redis_url = redis_url
@@ -34,7 +48,12 @@ class Treasury:
         self._fault: str | None = None
         self._restoring: asyncio.Task[None] | None = None
 
-    async def start(self, journal: Journal) -> None:
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes hold and settle against the same balances."""
+        return self._redis_url is not None
+
+    async def start(self) -> None:
         """Restore the balances, as far as the database answers, and begin to settle.
 
         From here on ``purse`` and ``settlements`` are those to use: Redis needs the running loop.
@@ -43,24 +62,38 @@ class Treasury:
             self._redis = RedisPurse(self._redis_url, when_away=self._settings.when_away, clock=self._clock)
             self.purse = self._redis
             self.settlements = Settlements(self.purse, self._clock, lease_s=LEASE_S)
-        await self._restore(journal)
+        await self._restore()
         self.settlements.start()
-        self._restoring = asyncio.create_task(self._keep_restored(journal))
+        self._restoring = asyncio.create_task(self._keep_restored())
 
-    async def _restore(self, journal: Journal) -> None:
+    async def _restore(self) -> None:
         try:
             if await self.purse.needs_restore():
-                await _wait_for(journal)
+                await _wait_for(self._book)
                 now = self._clock.now()
                 await self.purse.restore(await self._balances.spent(now), now=now)
             self._fault = None
         except PonderError as fault:
             self._fault = fault.message
 
-    async def _keep_restored(self, journal: Journal) -> None:
+    async def _keep_restored(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            await self._restore(journal)
+            await self._restore()
+
+    async def recount(self, account: str, period: Period) -> None:
+        """Count what an account has spent in this period so far: nobody counts it before there is a budget.
+
+        Raises Unavailable when the database cannot be read.
+        """
+        try:
+            async with asyncio.timeout(_JOURNAL_WAIT_S):
+                await self._book.flush()
+        except TimeoutError:
+            _log.warning("a new budget counts without what still waits in the journal: the database is slow or away")
+        now = self._clock.now()
+        spent = await self._balances.spent(now)
+        await self.purse.correct(account, {period: spent.get(account, {}).get(period, ZERO)}, now=now)
 
     def degraded(self) -> tuple[str, ...]:
         """What is not as it should be, in words for an operator."""

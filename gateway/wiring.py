@@ -89,7 +89,7 @@ def home_secrets(places: Places, environment: Mapping[str, str]) -> HomeSecrets:
 
 
 def _secret(environment: Mapping[str, str], name: str) -> str | None:
-    secret = environment.get(name)
+    secret = environment.get(name) or None
     if secret is not None and len(secret) < _SECRET_LENGTH:
         raise ConfigurationError(
             f"{name} has {len(secret)} characters; it must be random, with at least {_SECRET_LENGTH}, or unset"
@@ -188,6 +188,7 @@ def _upstream(name: str, settings: UpstreamSettings, environment: Mapping[str, s
             api_key=api_key,
             headers=settings.headers,
             connections=settings.connections,
+            allow_private=settings.allow_private,
         )
     if settings.kind == "litellm":
         return LiteLLMUpstream(
@@ -197,6 +198,7 @@ def _upstream(name: str, settings: UpstreamSettings, environment: Mapping[str, s
             base_url=settings.base_url,
             headers=settings.headers,
             connections=settings.connections,
+            allow_private=settings.allow_private,
         )
     if settings.kind == "embedded" and settings.base_url is None:
         raise ConfigurationError(f"upstreams.{name}: an embedded upstream needs base_url, or start with 'ponder up'")
@@ -212,6 +214,7 @@ def _upstream(name: str, settings: UpstreamSettings, environment: Mapping[str, s
         dialects=tuple(dialects),
         headers=settings.headers,
         connections=settings.connections,
+        allow_private=settings.allow_private,
     )
 
 

@@ -40,6 +40,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Price, per million tokens": settings.PriceSettings,
     "Price, per hour": settings.LocalPriceSettings,
     "limits": settings.LimitsSettings,
+    "keys": settings.KeySettings,
     "retention": settings.RetentionSettings,
     "database": settings.DatabaseSettings,
     "broker": settings.BrokerSettings,

@@ -24,7 +24,7 @@ PROMPT = "canary prompt 5f1c9e: nobody may keep this"
 UPSTREAM_KEY = "sk-canary-upstream-8d27f0"
 UPSTREAM_HEADER = "canary header b1946a"
 WRONG_KEY = "sk-canary-wrong-6c3ff8"
-PATHS = {
+PATHS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": PROMPT}]},
     "/v1/responses": {"input": PROMPT, "instructions": PROMPT},
     "/v1/messages": {"max_tokens": 50, "system": PROMPT, "messages": [{"role": "user", "content": PROMPT}]},
@@ -82,14 +82,14 @@ class Seen:
 
 
 def _ask_everything(seen: Seen) -> None:
-    for path in PATHS:
+    for path, canary_body in PATHS.items():
         for kind in ("chat", "messages"):
             for fault in FAULTS:
                 for stream in (False, True):
                     seen.ask(path, f"{kind}/{fault}", stream=stream)
             for members in ODD_MEMBERS:
                 seen.ask(path, f"{kind}/hints-first", **members)
-        whole = json.dumps({"model": "chat/hints-first", **PATHS[path]}).encode()
+        whole = json.dumps({"model": "chat/hints-first", **canary_body}).encode()
         for broken in (
             whole[:-5],
             whole.replace(b'"model"', b'model"'),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.settings import Settings, load, needs_restart
+from gateway.settings import Settings, load, needs_restart, places
 
 SECRET = "Hunter2-hunter2"
 
@@ -74,3 +74,26 @@ def test_what_only_a_restart_applies_is_known() -> None:
     )
     assert needs_restart(Settings(), changed) == ("cors", "limits.header_bytes")
     assert needs_restart(changed, changed) == ()
+
+
+def test_administration_may_have_an_address_of_its_own() -> None:
+    """Without a port of its own /admin is at the gateway's address; with one, at its own host or the gateway's."""
+    assert places({"PONDER_PORT": "8001"}).admin_address == ("127.0.0.1", 8001)
+    assert places({"PONDER_ADMIN_PORT": "9000", "PONDER_HOST": "::"}).admin_address == ("::", 9000)
+    own = places({"PONDER_ADMIN_PORT": "9000", "PONDER_ADMIN_HOST": "127.0.0.1", "PONDER_HOST": "0.0.0.0"})
+    assert own.admin_address == ("127.0.0.1", 9000)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"PONDER_ADMIN_PORT": "many"}, "PONDER_ADMIN_PORT is 'many'"),
+        ({"PONDER_ADMIN_PORT": "65536"}, "PONDER_ADMIN_PORT is '65536'"),
+        ({"PONDER_PORT": "-1"}, "PONDER_PORT is '-1'"),
+        ({"PONDER_ADMIN_PORT": "8000"}, "as is PONDER_PORT"),
+    ],
+)
+def test_ports_must_be_ports(environment: dict[str, str], message: str) -> None:
+    """A port that is none, or one for two things, ends the start with what would be accepted."""
+    with pytest.raises(ConfigurationError, match=message):
+        places(environment)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from gateway.adapters.price_list import PriceList
-from gateway.settings import Settings
-from gateway.wiring import HOSTED, catalog, with_hosted
+from gateway.errors import ConfigurationError
+from gateway.settings import Settings, places
+from gateway.wiring import HOSTED, catalog, home_secrets, with_hosted
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +48,27 @@ def test_a_key_of_our_own_adds_no_provider() -> None:
     """Where OPENAI_API_KEY holds the gateway's key, for its clients, no upstream is made of it."""
     environment = {"OPENAI_API_KEY": "sk-ponder-1", "ANTHROPIC_API_KEY": "sk-ponder-1"}
     assert not with_hosted(Settings(), environment, None).upstreams
+
+
+def test_secrets_come_from_home_or_environment(tmp_path: Path) -> None:
+    """A first start makes three files of the owner's alone; the environment goes before two of them."""
+    first = home_secrets(places({"PONDER_HOME": str(tmp_path)}), {})
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("default.key", "admin.key", "pepper.key"), 0o600
+    )
+    assert len({first.default, first.admin, first.pepper.text}) == 3
+    assert home_secrets(places({"PONDER_HOME": str(tmp_path)}), {}) == first
+    given = {"PONDER_ADMIN_KEY": "a" * 24, "PONDER_PEPPER": "p" * 24}
+    secrets = home_secrets(places({"PONDER_HOME": str(tmp_path)}), given)
+    assert (secrets.default, secrets.admin, secrets.pepper.text) == (first.default, "a" * 24, "p" * 24)
+    assert not [secret for secret in (first.default, first.admin, first.pepper.text) if secret in repr(first)]
+
+
+@pytest.mark.parametrize("name", ["PONDER_ADMIN_KEY", "PONDER_PEPPER"])
+@pytest.mark.parametrize("secret", ["x", "changeme", "x" * 23])
+def test_weak_secrets_are_refused(tmp_path: Path, name: str, secret: str) -> None:
+    """A short secret in the environment ends the start, and is not repeated; an empty one is none."""
+    with pytest.raises(ConfigurationError, match=f"{name} has {len(secret)} characters") as refused:
+        home_secrets(places({"PONDER_HOME": str(tmp_path)}), {name: secret})
+    assert "changeme" not in refused.value.message
+    assert home_secrets(places({"PONDER_HOME": str(tmp_path)}), {name: ""}).pepper.text

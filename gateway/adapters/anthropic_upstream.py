@@ -29,7 +29,14 @@ class AnthropicUpstream:
     dialects = (Dialect.ANTHROPIC_MESSAGES,)
 
     def __init__(
-        self, *, name: str, base_url: str, api_key: str | None, headers: Mapping[str, str], connections: int
+        self,
+        *,
+        name: str,
+        base_url: str,
+        api_key: str | None,
+        headers: Mapping[str, str],
+        connections: int,
+        allow_private: bool = False,
     ) -> None:
         self.name = name
         credentials = {"x-api-key": api_key} if api_key else {}
@@ -43,6 +50,7 @@ class AnthropicUpstream:
                 **credentials,
             },
             connections=connections,
+            allow_private=allow_private,
         )
 
     def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamReply]:

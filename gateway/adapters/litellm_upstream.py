@@ -23,7 +23,9 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from gateway.adapters.egress import Egress
 from gateway.adapters.litellm_faults import provider_refusal, refused, translated
 from gateway.adapters.litellm_fields import chat_arguments, embedding_arguments
 from gateway.adapters.litellm_usage import answer_usage, tidy
@@ -130,6 +132,7 @@ class LiteLLMUpstream:
         base_url: str | None,
         headers: Mapping[str, str],
         connections: int,
+        allow_private: bool = False,
     ) -> None:
         self.name = name
         self._provider = provider
@@ -137,6 +140,7 @@ class LiteLLMUpstream:
         self._base_url = base_url
         self._headers = dict(headers)
         self._connections = connections
+        self._egress = Egress(urlsplit(base_url).hostname if base_url else None, allow_private)
         self._library: _Library | None = None
         self._pool: Any = None
 
@@ -165,7 +169,7 @@ class LiteLLMUpstream:
         if self._library is None:
             library = await asyncio.to_thread(_load)
             if self._pool is None:
-                self._pool = library.wire.connection_pool(self._connections)
+                self._pool = library.wire.connection_pool(self._connections, self._egress)
             self._library = library
         return self._library
 

@@ -9,12 +9,16 @@ litellm only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import httpcore
 import httpx
 
+from gateway.adapters.egress import Egress, EgressRefused
 from gateway.adapters.litellm_usage import UsageReader
 from gateway.adapters.transport import MAX_ANSWER_BYTES
 from gateway.errors import UpstreamError, UpstreamFailed, UpstreamTimedOut
@@ -62,6 +66,9 @@ class Witness:
             response = await self._pool.handle_async_request(request)
         except httpx.TransportError as fault:
             self.fault = self._meaning(fault)
+            raise httpx.ReadError(type(fault).__name__, request=request) from fault
+        except EgressRefused as fault:
+            self.fault = UpstreamFailed(f"upstream {self._name} cannot be reached: {fault.strerror}", is_unbilled=True)
             raise httpx.ReadError(type(fault).__name__, request=request) from fault
         self.status = response.status_code
         self.retry_after = response.headers.get("retry-after")
@@ -165,7 +172,50 @@ class SharedClient(httpx.AsyncClient):
         """Stay open."""
 
 
-def connection_pool(connections: int) -> httpx.AsyncBaseTransport:
-    """An upstream's own connections."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60)
-    return httpx.AsyncHTTPTransport(limits=limits, trust_env=False, retries=0)
+class _GuardedNetwork(httpcore.AnyIOBackend):
+    """Connects to addresses that the guard has passed, and never by name."""
+
+    def __init__(self, egress: Egress) -> None:
+        self._egress = egress
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  the signature of httpcore's backends
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """The first connection that one of the host's addresses grants; each has its share of the time."""
+        try:
+            async with asyncio.timeout(timeout):
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+                )
+        except TimeoutError as fault:
+            raise httpcore.ConnectTimeout("the host's addresses were not found in time") from fault
+        except OSError as fault:
+            raise httpcore.ConnectError(str(fault)) from fault
+        permitted = self._egress.permitted(host, found)
+        share_s = None if timeout is None else timeout / len(permitted)
+        for info in permitted[:-1]:
+            try:
+                return await super().connect_tcp(info[4][0], port, share_s, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return await super().connect_tcp(permitted[-1][4][0], port, share_s, local_address, socket_options)
+
+
+def connection_pool(connections: int, egress: Egress) -> httpx.AsyncBaseTransport:
+    """An upstream's own connections, to addresses that ``egress`` permits."""
+    transport = httpx.AsyncHTTPTransport(trust_env=False, retries=0)
+    # httpx has no parameter for the network beneath it.
+    transport._pool = httpcore.AsyncConnectionPool(
+        ssl_context=httpx.create_ssl_context(trust_env=False),
+        max_connections=connections,
+        max_keepalive_connections=connections,
+        keepalive_expiry=60,
+        retries=0,
+        network_backend=_GuardedNetwork(egress),
+    )
+    return transport

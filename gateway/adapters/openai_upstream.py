@@ -27,6 +27,7 @@ class OpenAIUpstream:
         dialects: tuple[Dialect, ...],
         headers: Mapping[str, str],
         connections: int,
+        allow_private: bool = False,
     ) -> None:
         self.name = name
         self.dialects = dialects
@@ -36,6 +37,7 @@ class OpenAIUpstream:
             base_url=base_url,
             headers={"Content-Type": "application/json", **headers, **credentials},
             connections=connections,
+            allow_private=allow_private,
         )
 
     def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamReply]:

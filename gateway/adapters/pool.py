@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import certifi
 from aiohappyeyeballs import AddrInfoType, addr_to_addr_infos, start_connection
 
+from gateway.adapters.egress import Egress
 from gateway.adapters.wire import Connection
 from gateway.errors import ConfigurationError
 
@@ -115,9 +116,16 @@ class Pool:
     """
 
     def __init__(
-        self, address: Address, size: int, *, trust: ssl.SSLContext | None = None, connect_s: float = CONNECT_S
+        self,
+        address: Address,
+        size: int,
+        *,
+        trust: ssl.SSLContext | None = None,
+        connect_s: float = CONNECT_S,
+        allow_private: bool = False,
     ) -> None:
         self._address = address
+        self._egress = Egress(address.host, allow_private)
         self._size = size
         self._trust = trust
         self._connect_s = connect_s
@@ -190,7 +198,7 @@ class Pool:
 
     async def _reach(self, loop: asyncio.AbstractEventLoop) -> Connection:
         address = self._address
-        found = await self._addresses(loop)
+        found = self._egress.permitted(address.host, await self._addresses(loop))
         reached = await start_connection(
             found, happy_eyeballs_delay=_NEXT_ADDRESS_S, loop=loop, socket_factory=_new_socket
         )

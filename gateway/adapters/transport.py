@@ -54,7 +54,8 @@ _FRAMING = frozenset(
 class Transport:
     """An HTTP/1.1 client for one upstream's base address.
 
-    ``trust`` verifies an https address; without it, the system's certificates do.
+    ``trust`` verifies an https address; without it, the system's certificates do. ``allow_private``
+    lets a public name lead to a private address.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Transport:
         headers: Mapping[str, str],
         connections: int,
         trust: ssl.SSLContext | None = None,
+        allow_private: bool = False,
     ) -> None:
         for header, value in headers.items():
             if not _HEADER_NAME.fullmatch(header) or not _HEADER_VALUE.fullmatch(value):
@@ -78,7 +80,7 @@ class Transport:
                 )
         address = parse_address(base_url)
         self.name = name
-        self.pool = Pool(address, connections, trust=trust)
+        self.pool = Pool(address, connections, trust=trust, allow_private=allow_private)
         self._prefix = address.prefix
         given = {header.lower(): value for header, value in headers.items()}
         self._fixed = {"host": address.authority, "user-agent": "ponder", "accept-encoding": "identity", **given}

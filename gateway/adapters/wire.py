@@ -1,7 +1,7 @@
 """HTTP/1.1 to upstreams, written for the request path: one connection, one exchange at a time.
 
 Measured here, a general client costs more than all of the gateway's own work on a request
-(``docs/decisions/0004-own-http-client.md`` has the figures). This one does what calling a model
+(``docs/decisions/0005-own-http-client.md`` has the figures). This one does what calling a model
 needs: whole and streamed bodies, back-pressure, timeouts, and connections that serve again only
 when nothing about them is in doubt. It follows no redirect, keeps no cookie, decompresses nothing
 (it asks for identity), and lets llhttp, the strict parser of Node.js, judge every byte.

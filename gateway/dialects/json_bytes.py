@@ -24,6 +24,18 @@ MAX_DEPTH = 200
 # One token at a time: a whole string, or one structural byte. Everything between is skipped by
 # the regular expression engine, so the Python loop below runs per token and not per byte.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+# A whole array or object of up to _SKIPPED levels in one match, as nearly all are: each level says what stands
+# between brackets, the next one below included. Nothing is tried twice: every repetition is possessive.
+_SKIPPED = 12
+_BETWEEN = rb'[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+
+
+def _nested(levels: int) -> bytes:
+    inner = _BETWEEN if levels == 1 else _BETWEEN + b"|" + _nested(levels - 1)
+    return rb"[\[{](?:" + inner + rb")*+[\]}]"
+
+
+_NESTED = re.compile(_nested(_SKIPPED), re.DOTALL)
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _SCALAR = re.compile(rb"[^,}\s]+")
 _OPENING = frozenset(b"{[")
@@ -94,7 +106,12 @@ def top_level_spans(raw: bytes) -> dict[str, tuple[int, int]]:
             key = _read_key(raw[begin:position], spans)
             colon = _COLON.match(raw, position)
             start = position = colon.end() if colon else position
-            if raw[start] not in b'"{[':  # a number or a literal
+            whole = _NESTED.match(raw, start)
+            if whole is not None:
+                position = whole.end()
+                spans[key] = (start, position)
+                key = None
+            elif raw[start] not in b'"{[':  # a number or a literal
                 scalar = _SCALAR.match(raw, start)
                 position = scalar.end() if scalar else start
                 spans[key] = (start, position)

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 
 from gateway.domain.record import Result
-from gateway.errors import UpstreamError, UpstreamRefused, UpstreamTimedOut
+from gateway.errors import BudgetExhausted, Unavailable, UpstreamError, UpstreamRefused, UpstreamTimedOut
 from gateway.flow.exchange import Exchange
+from gateway.flow.hold import hold_again
 from gateway.flow.route import Route
 from gateway.ports import UpstreamCall
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 2.0
 _NEVER_S = 0.001
+
+
+def time_left(exchange: Exchange) -> float:
+    """Seconds until the plan's deadline."""
+    assert exchange.plan is not None  # noqa: S101  calls are made for a plan
+    return exchange.plan.ceilings.deadline_s - (exchange.house.clock.monotonic() - exchange.ask.started)
 
 
 def upstream_call(exchange: Exchange, route: Route) -> UpstreamCall:
@@ -22,7 +29,7 @@ def upstream_call(exchange: Exchange, route: Route) -> UpstreamCall:
     """
     ask, plan, model = exchange.ask, exchange.plan, exchange.model
     assert plan is not None and model is not None  # noqa: S101, PT018  a route exists only after both
-    left_s = plan.ceilings.deadline_s - (exchange.house.clock.monotonic() - ask.started)
+    left_s = time_left(exchange)
     if left_s < _NEVER_S:
         raise UpstreamTimedOut("the request's deadline passed before its model could be called", is_unbilled=True)
     terms = exchange.catalog.terms[model.upstream]
@@ -47,7 +54,7 @@ def result_of(error: UpstreamError) -> Result:
 
 
 async def pause_or_raise(exchange: Exchange, error: UpstreamError) -> None:
-    """Wait before the next attempt, or raise ``error`` when there is none.
+    """Wait before the next attempt, or raise ``error`` when there is none, or no money for it.
 
     An upstream's Retry-After is kept if it is short; a longer one is the client's to wait out.
     """
@@ -61,5 +68,9 @@ async def pause_or_raise(exchange: Exchange, error: UpstreamError) -> None:
         if error.retry_after_s > _LONGEST_PAUSE_S:
             raise error
         pause_s = max(pause_s, error.retry_after_s)
+    try:
+        await hold_again(exchange)
+    except (BudgetExhausted, Unavailable) as refusal:
+        raise error from refusal
     await asyncio.sleep(pause_s)
     exchange.degraded.append(f"retried after {error.code}")

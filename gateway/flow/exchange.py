@@ -82,7 +82,7 @@ class Exchange:
     """The mutable middle of one request; everything it learns ends in one :class:`RequestRecord`."""
 
     __slots__ = (
-        "answer_id", "answer_text", "ask", "calls", "catalog", "cost", "degraded", "finish", "first_byte",
+        "answer_id", "answer_text", "ask", "call_ceiling", "calls", "catalog", "cost", "degraded", "finish", "first_byte",
         "hold", "house", "is_cost_complete", "is_settled", "key", "model", "open_call", "plan",
     )  # fmt: skip
 
@@ -94,6 +94,8 @@ class Exchange:
         self.plan: Plan | None = None
         self.model: Model | None = None
         self.hold: Hold | None = None
+        self.call_ceiling: Usd = ZERO
+        """The most that one call can cost, where somebody's limits want to know."""
         self.calls: list[CallRecord] = []
         self.open_call: OpenCall | None = None
         self.degraded: list[str] = []
@@ -151,6 +153,11 @@ class Exchange:
             meter.tokens(model.name, "output", usage.output_tokens)
             meter.tokens(model.name, "thinking", usage.thinking_tokens)
 
+    @property
+    def unknown_costs(self) -> int:
+        """How many calls ended without anybody knowing what they cost."""
+        return sum(call.cost is None for call in self.calls)
+
     def settle(self, result: Result, status: int, error: PonderError | None = None) -> None:
         """Write the request's one record, a call that is still open included; a second time does nothing."""
         if self.is_settled:
@@ -194,10 +201,10 @@ class Exchange:
         self.settle(Result.FAILED, PonderError.status, PonderError("a fault of the gateway ended the request"))
 
     def _end_hold(self) -> None:
-        """Settle the hold with what was spent; what nobody can know is charged at its ceiling."""
+        """Settle the hold with what was spent; a call whose cost nobody can know is charged at its ceiling."""
         if self.hold is None:
             return
-        amount = self.cost if self.is_cost_complete else max(self.cost, self.hold.ceiling)
+        amount = self.cost + self.call_ceiling * self.unknown_costs
         usages = [call.usage for call in self.calls if call.usage is not None]
         tokens = sum(usage.prompt_tokens + usage.output_tokens for usage in usages)
         self.house.settlements.end(self.hold, Usd(amount), tokens)

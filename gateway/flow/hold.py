@@ -23,11 +23,18 @@ _LEAST_OUTPUT_TOKENS = 256
 """A shorter answer than this would be cut off before it helps anyone; the budget is then exhausted."""
 
 _ENCODED_MATTERS = 4096
-_ENCODED = re.compile(rb"[A-Za-z0-9+/]{4096,}={0,2}")
+_ENCODED = re.compile(
+    rb'(?<!\\)"(?:(?:url|image_url)"\s*:\s*"data:image/[a-z0-9.+-]{1,20};base64,|data"\s*:\s*")'
+    rb'([A-Za-z0-9+/]{4096,}={0,2})"'
+)
+"""An image's bytes, as the value of a member that holds some. A quote inside text is escaped, so that
+no prompt passes for an image: its letters count."""
+_AUDIO = re.compile(rb'"(?:input_audio|audio)"')
+"""Its length in tokens is not bounded by that of an image."""
 _IMAGE_TOKENS = 8_192
 """More than any provider counts for one image sent as bytes (Anthropic at most 4,784, OpenAI less)."""
 _UNSEEN = re.compile(
-    rb'"(?:image_url|file_url|url)"\s*:\s*"https?:|"(?:file_id|previous_response_id|conversation|container)"\s*:\s*["{]'
+    rb'"(?:image_url|file_url|url)"\s*:\s*"(?!data:)|"(?:file_id|previous_response_id|conversation|container)"\s*:\s*["{]'
     rb'|"mcp_servers"\s*:|"file_data"\s*:|"application/pdf"'
 )
 """Members that bring in content, or let the provider fetch some, whose length the request does not tell."""
@@ -44,13 +51,14 @@ async def hold(exchange: Exchange, route: Route) -> Route:
 
     Raises RateLimited, BudgetExhausted or Unavailable, and then nothing is held.
     """
+    bound = output_bound(exchange)
     try:
-        await _take(exchange, output_bound(exchange))
+        await _take(exchange, bound)
     except BudgetExhausted:
-        affordable = await _affordable_output(exchange)
+        affordable = await _affordable_output(exchange, bound)
         if affordable is None:
             raise
-        await _take(exchange, affordable)
+        await _take(exchange, affordable * _candidates(exchange.ask))
         exchange.degraded.append(f"capped: {affordable} output tokens are what the budget leaves")
         route = with_output_limit(route, exchange.catalog.terms, affordable)
     _write_down(exchange)
@@ -62,18 +70,33 @@ async def _take(exchange: Exchange, output_tokens: int) -> None:
     assert model is not None  # noqa: S101  a route is planned before it is paid for
     house = exchange.house
     is_open = all(account.limits.is_open for account in exchange.key.accounts)
+    # Nobody asks what a request without limits may cost, so it is not worked out.
+    exchange.call_ceiling = ZERO if is_open else cost_bound(ask, model, output_tokens)
     exchange.hold = await house.purse.hold(
         Claim(
             request_id=ask.request_id,
             accounts=exchange.key.accounts,
-            # Nobody asks what a request without limits may cost, so it is not worked out.
-            ceiling=ZERO if is_open else cost_bound(ask, model, output_tokens),
+            ceiling=exchange.call_ceiling,
             tokens=0 if is_open else len(ask.raw) // BYTES_PER_TOKEN + output_tokens,
             now=house.clock.now(),
             lease_s=LEASE_S,
         )
     )
     house.settlements.watch(exchange.hold)
+
+
+async def hold_again(exchange: Exchange) -> None:
+    """Set aside the money for one more call, if the one before may have been billed.
+
+    Raises BudgetExhausted or Unavailable, and then the hold is as it was.
+    """
+    held, house = exchange.hold, exchange.house
+    if held is None or not exchange.call_ceiling:
+        return
+    more = Usd(exchange.call_ceiling * (exchange.unknown_costs + 1) - held.ceiling)
+    if more > ZERO:
+        exchange.hold = await house.purse.extend(held, more, now=house.clock.now())
+        house.settlements.watch(exchange.hold)
 
 
 def _write_down(exchange: Exchange) -> None:
@@ -93,8 +116,11 @@ def _write_down(exchange: Exchange) -> None:
     )
 
 
-async def _affordable_output(exchange: Exchange) -> int | None:
-    """The output tokens that the budgets leave money for; None if the client set a limit, or they are too few."""
+async def _affordable_output(exchange: Exchange, bound: int) -> int | None:
+    """The output tokens per candidate that the budgets leave money for, and no more than the ``bound`` for all.
+
+    None if the client set a limit, or they are too few.
+    """
     ask, model, plan = exchange.ask, exchange.model, exchange.plan
     if plan is None or model is None or plan.ceilings.output_tokens is not None:
         return None
@@ -108,7 +134,8 @@ async def _affordable_output(exchange: Exchange) -> int | None:
     per_token = (cost_bound(ask, model, _SAMPLE_TOKENS) - fixed) / _SAMPLE_TOKENS
     if not left or per_token <= 0:
         return None
-    affordable = int((min(left) - fixed) / per_token)
+    # Meanwhile others may have settled, and left money for more than the model can write.
+    affordable = min(int((min(left) - fixed) / per_token), bound) // _candidates(ask)
     return affordable if affordable >= _LEAST_OUTPUT_TOKENS else None
 
 
@@ -120,8 +147,12 @@ def output_bound(exchange: Exchange) -> int:
     each = exchange.plan.ceilings.output_tokens
     if each is None:
         each = model.max_output_tokens or exchange.catalog.snapshots.default_output_tokens
-    candidates = ask.body.get("n")
-    return each * (candidates if isinstance(candidates, int) and candidates > 1 else 1)
+    return each * _candidates(ask)
+
+
+def _candidates(ask: Ask) -> int:
+    asked = ask.body.get("n")
+    return asked if isinstance(asked, int) and asked > 1 else 1
 
 
 def cost_bound(ask: Ask, model: Model, output_tokens: int) -> Usd:
@@ -148,5 +179,5 @@ def prompt_bound(raw: bytes, context_tokens: int | None) -> int:
         return window
     if len(raw) < _ENCODED_MATTERS:
         return min(len(raw), window)
-    images = _ENCODED.findall(raw)
+    images = [] if _AUDIO.search(raw) else _ENCODED.findall(raw)
     return min(len(raw) - sum(map(len, images)) + _IMAGE_TOKENS * len(images), window)

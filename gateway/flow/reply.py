@@ -23,11 +23,16 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A streamed answer whose first bytes are here; closing ``rest`` early settles it as disconnected."""
+    """A streamed answer whose first bytes are here; closing ``rest`` early settles it as disconnected.
+
+    ``rest`` ends by itself at the request's deadline, unless whoever reads it stands still:
+    ``left_s`` is how long from now that is.
+    """
 
     headers: list[tuple[bytes, bytes]]
     first: bytes
     rest: AsyncGenerator[bytes, None]
+    left_s: float
 
 
 Reply: TypeAlias = Whole | Streamed

@@ -12,7 +12,7 @@ from gateway.domain.money import Usd
 from gateway.errors import PonderError
 from gateway.ports import Clock, Purse
 
-_RENEW_EVERY_S = 20.0
+RENEW_EVERY_S = 20.0
 _log = logging.getLogger(__name__)
 
 
@@ -31,7 +31,8 @@ class Settlements:
     ceiling, until the journal settles them.
     """
 
-    def __init__(self, purse: Purse, clock: Clock, *, lease_s: float) -> None:
+    def __init__(self, purse: Purse, clock: Clock, *, lease_s: float, renew_every_s: float = RENEW_EVERY_S) -> None:
+        self._renew_every_s = renew_every_s
         self._purse = purse
         self._clock = clock
         self._lease_s = lease_s
@@ -97,7 +98,7 @@ class Settlements:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(_RENEW_EVERY_S)
+            await asyncio.sleep(self._renew_every_s)
             if self._open:
                 try:
                     await self._purse.renew(tuple(self._open.values()), now=self._clock.now(), lease_s=self._lease_s)

@@ -19,7 +19,7 @@ from gateway.domain.chat import Dialect
 from gateway.domain.record import Result
 from gateway.domain.usage import Usage, UsageSource
 from gateway.errors import InvalidRequest, UpstreamError, UpstreamFailed, UpstreamOverloaded, UpstreamRateLimited
-from gateway.flow.attempts import pause_or_raise, result_of, upstream_call
+from gateway.flow.attempts import pause_or_raise, result_of, time_left, upstream_call
 from gateway.flow.exchange import DISCONNECTED_STATUS, Exchange, OpenCall
 from gateway.flow.reply import Streamed, cost_comment, decision_headers, request_id_headers
 from gateway.flow.route import Route
@@ -46,7 +46,7 @@ async def start(exchange: Exchange, route: Route) -> Streamed:
             await relay.aclose()
             raise
         headers = [*_HEADERS, *decision_headers(exchange), *request_id_headers(exchange.ask)]
-        return Streamed(headers, first, relay)
+        return Streamed(headers, first, relay, time_left(exchange))
 
 
 def _view(exchange: Exchange, route: Route) -> View:

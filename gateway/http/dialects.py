@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from gateway.domain.ask import Endpoint, Operation
 from gateway.domain.chat import Dialect
@@ -25,15 +26,20 @@ ENDPOINTS = {
         Endpoint("/v1/embeddings", Dialect.OPENAI_CHAT, Operation.EMBEDDINGS),
     )
 }
+_log = logging.getLogger(__name__)
 _WATCH_AFTER_S = 0.2
 """Whole answers faster than this are not watched for a disconnect: there is nothing to save."""
 
 
 class DialectEndpoints:
-    """Serves the paths of :data:`ENDPOINTS`."""
+    """Serves the paths of :data:`ENDPOINTS`.
 
-    def __init__(self, house: House) -> None:
+    ``patience_s`` is for clients that do not read: how long beyond its deadline a stream is held for them.
+    """
+
+    def __init__(self, house: House, *, patience_s: float = 5.0) -> None:
         self._house = house
+        self._patience_s = patience_s
         self._rounds = _Rounds()
 
     async def __call__(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +67,7 @@ class DialectEndpoints:
                 await _send(send, 200, reply.headers, reply.body)
             else:
                 watch.begin()
-                await _send_stream(send, reply)
+                await _send_stream(send, reply, patience_s=self._patience_s)
         except PonderError as error:
             if not door.is_read:
                 self._note_refusal(endpoint, request_id, error)
@@ -96,13 +102,17 @@ async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], bod
     await send({"type": "http.response.body", "body": body})
 
 
-async def _send_stream(send: Send, reply: Streamed) -> None:
+async def _send_stream(send: Send, reply: Streamed, *, patience_s: float) -> None:
+    """Send the stream; give it up when it outlives its deadline, which it can only if its client does not read."""
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": reply.headers})
-        await send({"type": "http.response.body", "body": reply.first, "more_body": True})
-        async for piece in reply.rest:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        async with asyncio.timeout(reply.left_s + patience_s):
+            await send({"type": "http.response.start", "status": 200, "headers": reply.headers})
+            await send({"type": "http.response.body", "body": reply.first, "more_body": True})
+            async for piece in reply.rest:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+    except TimeoutError:
+        _log.info("a stream was given up at its deadline: its client does not read on")
     finally:
         await reply.rest.aclose()
 

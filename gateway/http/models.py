@@ -11,6 +11,7 @@ from gateway.domain.model import Model
 from gateway.errors import UnknownModel
 from gateway.flow.house import House
 from gateway.http.access import admitted
+from gateway.http.openapi import UNAUTHENTICATED, refusals
 
 _EPOCH = "1970-01-01T00:00:00Z"
 
@@ -19,7 +20,11 @@ def router(house: House) -> APIRouter:
     """The models list of ``house``'s catalog."""
     routes = APIRouter(tags=["models"])
 
-    @routes.get("/v1/models", summary="List the models that the key may ask for")
+    @routes.get(
+        "/v1/models",
+        summary="List the models that the key may ask for",
+        responses=refusals({401: UNAUTHENTICATED}),
+    )
     async def list_models(request: Request) -> dict[str, Any]:
         key = admitted(request, house)
         models = [house.catalog.models[name] for name in sorted(house.catalog.models) if may_use(key, name)]
@@ -33,7 +38,11 @@ def router(house: House) -> APIRouter:
             }
         return {"object": "list", "data": [_openai(model) for model in models]}
 
-    @routes.get("/v1/models/{name:path}", summary="Look up one model")
+    @routes.get(
+        "/v1/models/{name:path}",
+        summary="Look up one model",
+        responses=refusals({401: UNAUTHENTICATED, 404: "The key has no such model"}),
+    )
     async def find_model(name: str, request: Request) -> dict[str, Any]:
         key = admitted(request, house)
         model = house.catalog.models.get(name)

@@ -30,9 +30,10 @@ _REQUIRED = {
     "/v1/messages/count_tokens": ["model", "messages"],
     "/v1/embeddings": ["model", "input"],
 }
+UNAUTHENTICATED = "No API key, or one that is unknown, revoked or expired"
 _ERRORS = {
     "400": "The request is invalid; the message says what would be accepted",
-    "401": "No API key, or one that is unknown, revoked or expired",
+    "401": UNAUTHENTICATED,
     "402": "The money allowed does not cover the request",
     "403": "The key may not use this model; the message lists those it may",
     "404": "Unknown model; the message lists those there are",

@@ -16,6 +16,7 @@ from gateway.domain.usage import Usage
 from gateway.errors import NotFound
 from gateway.flow.house import House
 from gateway.http.access import admitted
+from gateway.http.openapi import UNAUTHENTICATED, refusals
 
 
 class RequestLog(Protocol):
@@ -28,7 +29,11 @@ def router(house: House, log: RequestLog) -> APIRouter:
     """The records of ``log``, each visible to the key that made the request, and to those with a role."""
     routes = APIRouter(tags=["requests"])
 
-    @routes.get("/v1/requests/{request_id}", summary="What was asked, decided, sent, spent and got")
+    @routes.get(
+        "/v1/requests/{request_id}",
+        summary="What was asked, decided, sent, spent and got",
+        responses=refusals({401: UNAUTHENTICATED, 404: "The key made no request with this id"}),
+    )
     async def find_request(request_id: str, request: Request) -> Response:
         key = admitted(request, house)
         record = await log.find(request_id)

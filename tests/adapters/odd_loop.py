@@ -16,17 +16,18 @@ class OddLoop(asyncio.SelectorEventLoop):
         self.ahead_s = 0.0
         """How far the clock was put forward."""
         self.searches = 0
-        self.found: list[str] | None = []
-        """The addresses of every host; None never answers."""
+        self.found: list[str] = []
+        """The addresses of every host."""
+        self.resolves = asyncio.Event()
+        """While clear, no search ends."""
+        self.resolves.set()
 
     def time(self) -> float:
         return super().time() + self.ahead_s
 
     async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
         self.searches += 1
-        await asyncio.sleep(0)
-        if self.found is None:
-            await asyncio.Event().wait()
+        await self.resolves.wait()
         if not self.found:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [

@@ -130,15 +130,39 @@ async def test_a_lost_connection_makes_room() -> None:
 
 
 async def test_a_connection_lost_while_it_changes_hands() -> None:
-    """A free connection that breaks before its new owner wakes is replaced, and nothing is counted twice."""
+    """A free connection that breaks before its new owner wakes is replaced: the owner keeps his turn."""
     async with RawServer(answering(answer())) as server:
         pool = pool_for(server, 1)
         only = await take(pool)
-        waiter = await soon(pool)
+        first, second = await soon(pool), await soon(pool)
         await use(only)
         only.close()
-        assert await waiter is not only
-        await use(await waiter)
+        assert await first is not only
+        assert not second.done()
+        await use(await first)
+        await use(await second)
+        assert await is_whole(pool, 1)
+
+
+async def test_a_connection_with_unread_bytes_is_not_handed_out() -> None:
+    """An idle connection on which something waits to be read, that the loop does not know of yet, is passed over."""
+    peers: list[Peer] = []
+
+    async def serve(peer: Peer) -> None:
+        peers.append(peer)
+        await answering(answer())(peer)
+
+    async with RawServer(serve) as server:
+        pool = pool_for(server, 1)
+        spoilt = await take(pool)
+        await use(spoilt)
+        peers[0].writer.write(answer(b"smuggled"))
+        while spoilt.is_quiet():  # the bytes are on their way through the kernel; the loop stands still
+            pass
+        assert not spoilt.is_lost
+        fresh = await take(pool)
+        assert fresh is not spoilt
+        await use(fresh)
         assert await is_whole(pool, 1)
 
 
@@ -160,6 +184,7 @@ async def test_a_closed_idle_connection_is_not_handed_out() -> None:
         await use(first)
         left.set()
         await until(lambda: first.is_gone)
+        assert not pool._idle
         second = await take(pool)
         assert second is not first
         await use(second)

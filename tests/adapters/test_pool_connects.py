@@ -136,6 +136,8 @@ async def test_large_bodies_over_tls() -> None:
 async def test_giving_up_while_connecting_leaves_nothing(scheme: str) -> None:
     """However far a connection had got when its caller gave up, its socket is closed and its place is free."""
     before = open_sockets()
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     async with RawServer(answering(answer()), tls=server_tls() if scheme == "https" else None) as server:
         pool = Pool(parse_address(f"{scheme}://localhost:{server.port}"), 1, trust=trusting_tls())
         steps = 0
@@ -149,7 +151,7 @@ async def test_giving_up_while_connecting_leaves_nothing(scheme: str) -> None:
             await asyncio.gather(taking, return_exceptions=True)
         await use(await taking)
         await until_empty(pool)
-    assert server.connections <= steps
+    assert not complaints
     await asyncio.sleep(0.05)
     assert open_sockets() == before
 
@@ -224,7 +226,7 @@ def test_a_resolver_that_hangs_is_asked_once() -> None:
     """Slow names count against the time to connect, and many callers do not fill the resolver's threads."""
 
     async def test(loop: OddLoop) -> None:
-        loop.found = None
+        loop.resolves.clear()
         pool = Pool(parse_address(f"http://{NAME}"), 8, connect_s=0.05)
         for _ in range(2):
             attempts = [asyncio.ensure_future(pool.take(within_s=PATIENCE_S)) for _ in range(8)]
@@ -243,16 +245,14 @@ def test_a_failed_search_that_nobody_waits_for_is_silent() -> None:
         complaints: list[Any] = []
         loop.set_exception_handler(lambda _, context: complaints.append(context))
         pool = Pool(parse_address(f"http://{NAME}"), 1)
+        loop.resolves.clear()
         attempt = asyncio.ensure_future(pool.take(within_s=PATIENCE_S))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert loop.searches <= 1
+        await until(lambda: loop.searches)
         attempt.cancel()
         await asyncio.gather(attempt, return_exceptions=True)
-        for _ in range(5):
-            await asyncio.sleep(0)
+        loop.resolves.set()
+        await until(lambda: pool._lookup is None)
         gc.collect()
-        assert loop.searches == 1
         assert not complaints
 
     on_odd_loop(test)
@@ -270,9 +270,8 @@ def test_idle_connections_grow_old() -> None:
             await use(young)
             loop.ahead_s += 10
             await until(lambda: old.is_gone)
-            assert await pool.take(within_s=PATIENCE_S) is young
-            await use(young)
-            loop.ahead_s += 60
+            assert not young.is_lost
+            loop.ahead_s += 50
             await until(lambda: young.is_gone)
             assert pool._open == 0
 

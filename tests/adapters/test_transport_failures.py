@@ -204,6 +204,19 @@ async def test_a_reply_keeps_its_own_head() -> None:
         await transport.close()
 
 
+async def test_leaving_twice_harms_nobody() -> None:
+    """A call that is left a second time does not touch the connection, which serves another by then."""
+    async with RawServer(answering(answer(b"{}"), answer(b"x" * 300_000))) as server:
+        transport = transport_for(server.url, connections=1)
+        first = post(transport)
+        await (await first.__aenter__()).read()
+        await first.__aexit__(None, None, None)
+        async with post(transport) as second:
+            await first.__aexit__(None, None, None)
+            assert len(await second.read()) == 300_000
+        await transport.close()
+
+
 async def test_many_calls_share_few_connections() -> None:
     """More calls than connections take turns, and each gets its own answer."""
 

@@ -6,9 +6,17 @@ import asyncio
 
 import pytest
 
-from gateway.adapters.wire import Broken
+from gateway.adapters.wire import Broken, Connection
 from tests.adapters.raw_server import PATIENCE_S, Peer, RawServer, answer, answering, until
 from tests.adapters.wire_ends import CHUNKED, HEAD, OK, ask, connected, fed, repeat, rest, saying
+
+
+async def fed_answer(connection: Connection) -> None:
+    """One exchange on a connection that the test feeds itself."""
+    exchange = asyncio.ensure_future(ask(connection))
+    await asyncio.sleep(0)
+    connection.data_received(answer())
+    await exchange
 
 
 async def test_reading_pauses_while_nobody_reads() -> None:
@@ -104,6 +112,45 @@ async def test_unread_bytes_of_the_kernel_make_a_connection_unfit() -> None:
         assert connection.is_quiet()
         transport._ends[1].send(b"H")
         assert not connection.is_quiet()
+
+
+@pytest.mark.parametrize("stray", [b"\r\n", b"H", answer()])
+async def test_a_connection_that_speaks_unasked_is_given_up(stray: bytes) -> None:
+    """Whatever comes after a complete answer, even an empty line, ends the connection's use."""
+    async with fed() as (connection, transport):
+        await fed_answer(connection)
+        connection.finish()
+        assert connection.is_quiet()
+        connection.data_received(stray)
+        assert transport.is_aborted
+        assert not connection.is_quiet()
+
+
+async def test_a_connection_at_its_end_is_not_quiet() -> None:
+    """Between the end that a server announced and the loop's farewell, a connection takes no call."""
+    async with fed() as (connection, _):
+        await fed_answer(connection)
+        connection.finish()
+        connection.eof_received()
+        assert not connection.is_quiet()
+        with pytest.raises(Broken):
+            await connection.send(HEAD, b"{}", within_s=PATIENCE_S)
+
+
+async def test_a_left_answer_fills_no_memory() -> None:
+    """What still comes of an answer that was left is thrown away, and too much of it ends the connection."""
+    async with fed() as (connection, transport):
+        sending = asyncio.ensure_future(connection.send(HEAD, b"{}", within_s=PATIENCE_S))
+        await asyncio.sleep(0)
+        connection.data_received(CHUNKED)
+        await sending
+        connection.leave()
+        piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+        connection.data_received(piece)
+        assert not transport.is_aborted
+        connection.data_received(piece)
+        assert transport.is_aborted
+        assert not transport.is_paused
 
 
 async def test_what_follows_the_last_event_goes_by() -> None:

@@ -118,3 +118,24 @@ def test_surrogates_and_large_integers_come_out_again() -> None:
 def test_numbers_that_json_does_not_have_are_null() -> None:
     """NaN never leaves as bare NaN, which no JSON parser takes."""
     assert dumps([math.nan]) == b"[null]"
+
+
+@pytest.mark.parametrize("depth", [1, 2, 11, 12, 13, 14, 100, MAX_DEPTH - 1])
+@pytest.mark.parametrize("pair", [b"[]", b"{}"], ids=["arrays", "objects"])
+def test_values_are_found_behind_any_nesting(depth: int, pair: bytes) -> None:
+    """However deep a value is nested, with brackets and quotes in its strings, its end is found."""
+    opening = pair[:1] if pair == b"[]" else b'{"]}\\"":'
+    deep = opening * depth + b'"}]\\"[{"' + pair[1:] * depth
+    raw = b'{"a":' + deep + b',"b" : ' + deep + b" }"
+    start = raw.index(b"b", 5 + len(deep)) + 5
+    assert top_level_spans(raw) == {"a": (5, 5 + len(deep)), "b": (start, start + len(deep))}
+    with pytest.raises(InvalidRequest, match="twice"):
+        check_object(raw.replace(b'"b"', b'"a"'), {"a": None})
+
+
+def test_nesting_beyond_the_limit_is_refused() -> None:
+    """One level more than the limit is refused, however shallow the values beside it are."""
+    deep = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
+    raw = b'{"a": [{"b": [1]}], "c": ' + deep + b"}"
+    with pytest.raises(InvalidRequest, match="nested more than"):
+        check_object(raw, {"a": None, "c": None})

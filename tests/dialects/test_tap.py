@@ -73,7 +73,7 @@ def test_an_empty_id_waits_for_a_better_one() -> None:
 def test_an_anthropic_stream() -> None:
     """Input usage of the start and cumulative usage of the end merge into one."""
     tap = MessagesTap()
-    events = [
+    events: list[tuple[str, dict[str, Any]]] = [
         ("message_start", {"message": {"id": "m1", "usage": {"input_tokens": 9, "output_tokens": 1}}}),
         ("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}}),
         ("ping", {}),
@@ -100,10 +100,14 @@ def test_an_anthropic_error_event() -> None:
 def test_a_responses_stream(has_names: bool) -> None:
     """The terminal event is known by its type, also when answer text quotes its name."""
     tap = ResponsesTap()
-    created = {"type": "response.created", "response": {"id": "r1", "status": "in_progress"}}
-    delta = {"type": "response.output_text.delta", "delta": 'the "response.completed" event and "error"'}
-    done = {"type": "response.output_text.done", "text": 'the "response.completed" event and "error"'}
-    end = {"type": "response.completed", "response": {"id": "r1", "status": "completed", "usage": {"input_tokens": 2}}}
+    created: dict[str, Any] = {"type": "response.created", "response": {"id": "r1", "status": "in_progress"}}
+    delta: dict[str, Any] = {
+        "type": "response.output_text.delta",
+        "delta": 'the "response.completed" event and "error"',
+    }
+    done: dict[str, Any] = {"type": "response.output_text.done", "text": 'the "response.completed" event and "error"'}
+    answer = {"id": "r1", "status": "completed", "usage": {"input_tokens": 2}}
+    end: dict[str, Any] = {"type": "response.completed", "response": answer}
     verdicts = [tap.see(_event(body, name=body["type"] if has_names else "")) for body in (created, delta, done, end)]
     assert verdicts == [Verdict.PASS, Verdict.PASS, Verdict.PASS, Verdict.TERMINAL]
     assert tap.answer == end["response"]

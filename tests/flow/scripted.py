@@ -10,14 +10,16 @@ from decimal import Decimal
 from io import StringIO
 from typing import Any
 
+from gateway.adapters.limits_memory import MemoryPurse
 from gateway.dialects import anthropic_messages, openai_chat, openai_responses
 from gateway.domain.ask import NO_HINTS, Ask, Endpoint, Operation
 from gateway.domain.chat import Dialect
 from gateway.domain.key import Key
 from gateway.domain.model import Model
 from gateway.domain.pricing import per_mtok
-from gateway.domain.record import RequestRecord
+from gateway.domain.record import Opening, RequestRecord
 from gateway.flow.house import Catalog, House, Terms
+from gateway.flow.settlements import Settlements
 from gateway.policy.decide import Snapshots
 from gateway.ports import UpstreamCall, UpstreamReply
 from gateway.telemetry import AccessLog, Meter
@@ -101,12 +103,21 @@ class Kept:
     """The journal, the key ring and the index of stored answers, in lists that a test can look at."""
 
     def __init__(self) -> None:
+        self.openings: list[Opening] = []
         self.records: list[RequestRecord] = []
         self.answers: dict[str, str] = {}
 
-    def append(self, record: RequestRecord) -> None:
+    def open(self, opening: Opening) -> None:
+        """Keep that a request is about to call a model."""
+        self.openings.append(opening)
+
+    def settle(self, record: RequestRecord) -> None:
         """Keep a record."""
         self.records.append(record)
+
+    async def recovered(self) -> tuple[Opening, ...]:
+        """Nothing was left by anybody."""
+        return ()
 
     def find(self, secret: str) -> Key | None:
         """The one key."""
@@ -145,11 +156,14 @@ def house_of(upstream: ScriptedUpstream, kept: Kept, *, stores_text: bool = Fals
         stores_text=stores_text,
     )
     codecs = (openai_chat.CODEC, openai_responses.CODEC, anthropic_messages.CODEC)
+    purse = MemoryPurse()
     return House(
         catalog=catalog,
         codecs={codec.dialect: codec for codec in codecs},
         keys=kept,
         journal=kept,
+        purse=purse,
+        settlements=Settlements(purse, FixedClock(), lease_s=60),
         answers=kept,
         clock=FixedClock(),
         meter=Meter(),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
-from gateway.http.identity import new_request_id
+from gateway.http.identity import new_id, new_request_id
 
 
 def test_an_id_is_a_uuid_of_version_7_for_its_moment() -> None:
@@ -20,3 +21,11 @@ def test_ids_sort_by_time_and_do_not_repeat() -> None:
     early, late = new_request_id(1.000), new_request_id(1.001)
     assert early < late
     assert len({new_request_id(1.0) for _ in range(1000)}) == 1000
+
+
+def test_short_ids_sort_by_time() -> None:
+    """Ids of keys and teams begin with what they are of, sort by their millisecond, and differ within it."""
+    ids = [new_id("key", moment) for moment in (1.0, 1.001, 2_000_000_000.0)]
+    assert ids == sorted(ids)
+    assert len({new_id("team", 1.0) for _ in range(1_000)}) == 1_000
+    assert all(re.fullmatch(r"key_[0-9a-f]{22}", each) for each in ids)

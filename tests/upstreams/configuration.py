@@ -58,11 +58,12 @@ def providers(openai: str, anthropic: str, compatible: str) -> dict[str, Any]:
     }
 
 
-def one_model(address: str, *, name: str = "m", **sections: Any) -> dict[str, Any]:
+def one_model(address: str, *, name: str = "m", key_env: str | None = None, **sections: Any) -> dict[str, Any]:
     """A configuration with one priced model at one chat upstream, and more ``sections``."""
+    upstream = {"kind": "openai", "base_url": f"{address}/v1", "dialects": ["openai-chat"], "api_key_env": key_env}
     return {
-        "upstreams": {"only": {"kind": "openai", "base_url": f"{address}/v1", "dialects": ["openai-chat"]}},
-        "models": {name: {"upstream": "only", "name": "m", "price": PRICE}},
+        "upstreams": {"only": upstream},
+        "models": {name: {"upstream": "only", "name": "m" if key_env is None else "qwen3-8b", "price": PRICE}},
         **sections,
     }
 

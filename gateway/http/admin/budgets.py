@@ -7,6 +7,7 @@ from dataclasses import replace
 from fastapi import APIRouter
 
 from gateway.domain.limits import Budget, Limits, Period
+from gateway.domain.tenancy import key_account, team_account
 from gateway.errors import NotFound
 from gateway.http.admin import keys, teams
 from gateway.http.admin.bodies import BudgetBody, KeyAnswer, TeamAnswer
@@ -21,6 +22,9 @@ _ORDER = list(Period)
 async def set_of_key(key: Reference, period: Period, body: BudgetBody, by: Operator, desk: AtDesk) -> KeyAnswer:
     """At most this much per period, from now on; what the period has seen so far counts."""
     budget = body.budget(period)
+    found = await desk.keys.find(key)
+    if not _has(found.terms.limits, period):
+        await desk.recount(key_account(found.id), period)
     changed = await desk.keys.amend(
         key, lambda terms: replace(terms, limits=_with(terms.limits, budget)), action="key.set_budget", by=by
     )
@@ -42,6 +46,9 @@ async def remove_of_key(key: Reference, period: Period, by: Operator, desk: AtDe
 async def set_of_team(team: Reference, period: Period, body: BudgetBody, by: Operator, desk: AtDesk) -> TeamAnswer:
     """At most this much per period for all its keys together, from now on."""
     budget = body.budget(period)
+    found = await desk.teams.find(team)
+    if not _has(found.terms.limits, period):
+        await desk.recount(team_account(found.id), period)
     changed = await desk.teams.amend(
         team, lambda terms: replace(terms, limits=_with(terms.limits, budget)), action="team.set_budget", by=by
     )
@@ -57,6 +64,10 @@ async def remove_of_team(team: Reference, period: Period, by: Operator, desk: At
     )
     await desk.refresh()
     return teams.answer(changed)
+
+
+def _has(limits: Limits, period: Period) -> bool:
+    return any(budget.period is period for budget in limits.budgets)
 
 
 def _with(limits: Limits, budget: Budget) -> Limits:

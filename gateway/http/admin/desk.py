@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Request, Response
 
 from gateway.domain.key import Key, Role
+from gateway.domain.limits import Period
 from gateway.domain.secret import Pepper
 from gateway.domain.tenancy import Author
 from gateway.errors import Forbidden, Unauthenticated
@@ -23,7 +24,11 @@ from gateway.store.teams import Teams
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where administration is done. ``refresh`` makes a change known to this process at once."""
+    """Where administration is done.
+
+    ``refresh`` makes a change known to this process at once, and ``recount`` what an account has
+    spent in a period that it had no budget for.
+    """
 
     keys: Keys
     teams: Teams
@@ -32,6 +37,7 @@ class Desk:
     pepper: Pepper
     clock: Clock
     refresh: Callable[[], Awaitable[None]]
+    recount: Callable[[str, Period], Awaitable[None]]
 
 
 def _desk(request: Request) -> Desk:

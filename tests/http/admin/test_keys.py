@@ -49,6 +49,7 @@ def test_a_key_is_issued_and_found(admin: Administrator) -> None:
     [
         ({"nmae": "x"}, "nmae"),
         ({"name": "key_1"}, "begin with key_"),
+        ({"name": "sk-ponder-1"}, "as secrets do"),
         ({"name": "default"}, "must be none of"),
         ({"name": "a/b"}, "name"),
         ({"name": "x" * 65}, "name"),

@@ -1,0 +1,146 @@
+"""What survives: the gateway is killed under load, over and over, and its database is locked."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from gateway.domain.money import from_nanos, show
+from tests.http.admin.administrator import Administrator
+from tests.upstreams.configuration import SECRETS, one_model
+from tests.upstreams.gateway_process import GatewayProcess, awaited
+from tests.upstreams.openai_server import OpenAIServer
+
+pytest_plugins = ("tests.upstreams.fixtures",)
+
+KILLS = 20
+CLIENTS = 6
+OUTAGE_S = float(os.environ.get("TEST_OUTAGE_S", "3"))
+"""How long the database is locked; ``TEST_OUTAGE_S=60`` for the long run."""
+COST_NANOS = 94_000
+"""What the stand-in's counts cost at the price of these tests: 26 fresh, 16 cached and 30 written tokens."""
+TURNS: Any = [{"role": "user", "content": "Hello"}]
+
+
+class _Load:
+    """Clients that ask again and again, whole and streamed, until they are told to stop."""
+
+    def __init__(self, secret: str) -> None:
+        self.answered: list[str] = []
+        """The requests whose answers came to their end."""
+        self.failed: list[str] = []
+        self._headers = {"authorization": f"Bearer {secret}"}
+
+    @contextmanager
+    def on(self, gateway: GatewayProcess) -> Iterator[None]:
+        """Load on a gateway, which may go away under it."""
+        stop = threading.Event()
+        with ThreadPoolExecutor(CLIENTS) as threads:
+            asking = [threads.submit(self._ask, gateway.address, number, stop) for number in range(CLIENTS)]
+            try:
+                yield
+            finally:
+                stop.set()
+            for each in asking:
+                each.result()
+
+    def _ask(self, address: str, number: int, stop: threading.Event) -> None:
+        body = {"model": "m", "messages": TURNS, "max_tokens": 50, "stream": number % 2 == 0}
+        with httpx.Client(base_url=address, headers=self._headers, timeout=20) as client:
+            while not stop.is_set():
+                try:
+                    answer = client.post("/v1/chat/completions", json=body)
+                except httpx.TransportError:
+                    return  # killed: what had not come to its end is nobody's promise
+                if answer.status_code == httpx.codes.OK:
+                    self.answered.append(answer.headers["x-ponder-request-id"].replace("-", ""))
+                else:
+                    self.failed.append(answer.text)
+
+
+def _rows(home: Path, statement: str) -> list[Any]:
+    with closing(sqlite3.connect(home / "ponder.db", timeout=20)) as database:
+        return database.execute(statement).fetchall()
+
+
+def _spent_as_told(gateway: GatewayProcess, secret: str) -> str:
+    """What the purse counts as spent, which a refusal says."""
+    body = {"model": "m", "messages": TURNS, "max_tokens": 10**9}
+    refusal = gateway.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {secret}"})
+    assert refusal.status_code == 402, refusal.text
+    told = re.search(r"\(\$([0-9.]+) spent", refusal.json()["error"]["message"])
+    assert told, refusal.text
+    return told[1]
+
+
+def _check_books(home: Path, load: _Load) -> Counter[str]:
+    """Every answer that came has one row, no row is there twice, and the sums agree; the results counted."""
+    rows = _rows(home, "SELECT id, result, cost_nanos FROM requests")
+    ids = [str(row[0]) for row in rows]
+    assert len(ids) == len(set(ids))
+    by_id = {str(row[0]): row[1] for row in rows}
+    assert not load.failed
+    assert {by_id.get(each) for each in load.answered} == {"answered"}
+    results = Counter(by_id.values())
+    draws = _rows(home, "SELECT sum(cost_nanos) FROM draws")[0][0]
+    assert sum(row[2] for row in rows) == draws == COST_NANOS * results["answered"]
+    return results
+
+
+def test_nothing_is_lost_by_twenty_kills(tmp_path: Path, compatible_server: OpenAIServer) -> None:
+    """Killed at random moments under load, every answer that came is on record once, and budgets know the sum."""
+    moments = random.Random(20261122)
+    gateway = GatewayProcess(tmp_path, one_model(compatible_server.address, key_env="LOOPBACK_OPENAI"), SECRETS)
+    load, secret = None, ""
+    for _ in range(KILLS):
+        with gateway:
+            if load is None:
+                admin = Administrator.of_home(gateway.address, tmp_path)
+                key, secret = admin.key(budgets=[{"period": "total", "amount_usd": "1000"}])
+                load = _Load(secret)
+            with load.on(gateway):
+                time.sleep(moments.uniform(0.02, 0.3))
+                gateway.send_signal(signal.SIGKILL)
+                gateway.wait()
+    assert load is not None
+    with gateway:
+        told = _spent_as_told(gateway, secret)
+        summed = _rows(tmp_path, f"SELECT sum(cost_nanos) FROM requests WHERE key_id = '{key['id']}'")[0][0]  # noqa: S608
+        assert told == show(from_nanos(summed))
+    results = _check_books(tmp_path, load)
+    assert set(results) <= {"answered", "interrupted", "refused"}
+    assert results["answered"] >= len(load.answered) > KILLS
+    assert results["interrupted"] > 0
+    assert "Traceback" not in gateway.log
+
+
+def test_a_locked_database_fails_no_request(tmp_path: Path, compatible_server: OpenAIServer) -> None:
+    """While another program keeps the database locked requests are served, and all of them are on record after."""
+    settings = one_model(compatible_server.address, key_env="LOOPBACK_OPENAI")
+    with GatewayProcess(tmp_path, settings, SECRETS) as gateway:
+        load = _Load(gateway.key)
+        with load.on(gateway), closing(sqlite3.connect(tmp_path / "ponder.db", isolation_level=None)) as thief:
+            thief.execute("BEGIN EXCLUSIVE")
+            time.sleep(OUTAGE_S)
+            stored = thief.execute("SELECT count(*) FROM requests").fetchone()[0]
+            before = len(load.answered)
+            thief.execute("ROLLBACK")
+        assert before > stored
+        awaited(
+            lambda: _rows(tmp_path, "SELECT count(*) FROM requests")[0][0] >= len(load.answered) or None, "every record"
+        )
+    results = _check_books(tmp_path, load)
+    assert results["answered"] == len(load.answered)
