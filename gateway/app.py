@@ -63,7 +63,7 @@ def run(places: Places) -> int:
             host=places.host,
             port=places.port,
             loop="uvloop",
-            http=bounded_protocol(gateway.settings.limits.header_bytes),
+            http=bounded_protocol(gateway.settings.limits.header_bytes, gateway.settings.limits.receive_s),
             ws="none",
             lifespan="on",
             log_config=None,

@@ -95,6 +95,7 @@ class LimitsSettings(_Strict):
 
     body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
     header_bytes: int = Field(default=65536, ge=1024, le=1024 * 1024)
+    receive_s: float = Field(default=120.0, ge=1)
     deadline_s: float = Field(default=600.0, gt=0)
     default_output_tokens: int = Field(default=4096, ge=1)
 

@@ -15,10 +15,12 @@ import openai
 import pytest
 
 from tests.http.admin.administrator import Administrator
+from tests.upstreams.anthropic_server import AnthropicServer
 from tests.upstreams.configuration import SECRETS, one_model
 from tests.upstreams.faulty_server import FaultyServer
 from tests.upstreams.gated_server import GatedServer
 from tests.upstreams.gateway_process import GatewayProcess
+from tests.upstreams.listening import ProviderServer
 from tests.upstreams.openai_server import OpenAIServer
 
 pytest_plugins = ("tests.upstreams.fixtures",)
@@ -107,14 +109,28 @@ def test_official_clients_read_the_refusal(gateway: GatewayProcess, admin: Admin
             client.chat.completions.create(model="gpt-4.1-mini", messages=TURNS, max_completion_tokens=50)
         with pytest.raises(openai.APIStatusError, match=words) as responses:
             client.responses.create(model="gpt-4.1-mini", input="Hello", max_output_tokens=50)
-    with anthropic.Anthropic(base_url=gateway.address, api_key=secret, max_retries=0) as messages:
-        with pytest.raises(anthropic.APIStatusError, match=words) as refused:
-            messages.messages.create(model="claude-haiku-4-5", messages=TURNS, max_tokens=50)
+    with (
+        anthropic.Anthropic(base_url=gateway.address, api_key=secret, max_retries=0) as messages,
+        pytest.raises(anthropic.APIStatusError, match=words) as refused,
+    ):
+        messages.messages.create(model="claude-haiku-4-5", messages=TURNS, max_tokens=50)
     assert (chat.value.status_code, chat.value.code) == (402, "budget_exhausted")
     assert (responses.value.status_code, responses.value.code) == (402, "budget_exhausted")
     assert refused.value.status_code == 402
     body: Any = refused.value.body
     assert (body["type"], body["error"]["type"]) == ("error", "billing_error")
+
+
+@pytest.fixture(name="servers")
+def _servers(
+    openai_server: OpenAIServer, compatible_server: OpenAIServer, anthropic_server: AnthropicServer
+) -> dict[str, ProviderServer]:
+    """Who serves each model."""
+    return {
+        "gpt-4.1-mini": openai_server,
+        "qwen3-8b": compatible_server,
+        "claude-haiku-4-5": anthropic_server,
+    }
 
 
 CAPPED = {
@@ -127,22 +143,16 @@ CAPPED = {
 
 @pytest.mark.parametrize("case", CAPPED)
 def test_an_answer_without_a_limit_is_capped(
-    case: str,
-    gateway: GatewayProcess,
-    admin: Administrator,
-    openai_server: OpenAIServer,
-    compatible_server: OpenAIServer,
-    anthropic_server: Any,
+    case: str, gateway: GatewayProcess, admin: Administrator, servers: dict[str, ProviderServer]
 ) -> None:
     """The upstream gets the limit that the budget affords, in its own dialect's field, and the answer says so."""
     path, model, turns, field = CAPPED[case]
-    server = {"qwen3-8b": compatible_server, "claude-haiku-4-5": anthropic_server}.get(model, openai_server)
     _, secret = admin.key(**_budget("0.004"))
     answer = _post(gateway, secret, {"model": model, **turns}, path)
     assert answer.status_code == 200, answer.text
     capped = re.search(r"capped: (\d+) output tokens are what the budget leaves", answer.headers["x-ponder-degraded"])
     assert capped
-    assert server.last.json[field] == int(capped[1]) >= 256
+    assert servers[model].last.json[field] == int(capped[1]) >= 256
 
 
 def test_the_soft_limit_warns(gateway: GatewayProcess, admin: Administrator) -> None:
@@ -242,7 +252,7 @@ def test_a_second_gateway_without_redis_is_refused(tmp_path: Path) -> None:
         second = GatewayProcess(
             tmp_path / "two", one_model("http://127.0.0.1:9"), {"PONDER_HOME": str(tmp_path / "one")}
         )
-        with pytest.raises(RuntimeError, match="ended with 2 at start(.|\n)*PONDER_REDIS_URL"), second:
+        with pytest.raises(RuntimeError, match=r"ended with 2 at start(.|\n)*PONDER_REDIS_URL"), second:
             raise AssertionError("both serve")
         assert first.get("/health/ready").status_code == 200
     with second:

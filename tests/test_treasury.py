@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.domain.limits import Account, Budget, Limits, Period
-from gateway.domain.money import Usd, usd
+from gateway.domain.money import ZERO, Usd, usd
 from gateway.domain.record import Opening, RequestRecord
 from gateway.errors import BudgetExhausted, Unavailable
 from gateway.ports import Claim
@@ -22,6 +21,7 @@ from gateway.settings import RedisSettings
 from gateway.store.balances import Balances
 from gateway.store.base import locate
 from gateway.treasury import Treasury
+from tests.adapters.journal.samples import until
 from tests.adapters.redis_server import RedisServer
 from tests.flow.scripted import FixedClock
 from tests.http.admin.administrator import Administrator
@@ -74,12 +74,6 @@ class EmptyBook:
         self.flushed += 1
 
 
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 def _claim(period: Period = Period.DAY) -> Claim:
     account = Account("key:k1", Limits(budgets=(Budget(usd(Decimal(1)), period),)))
     return Claim("r1", (account,), ceiling=usd(Decimal("0.2")), tokens=1, now=NOW, lease_s=60)
@@ -100,8 +94,8 @@ async def test_a_log_that_cannot_be_read_is_shown_until_it_can(tmp_path: Path) -
     treasury = Treasury(RedisSettings(), None, FixedClock(), SomeBalances(tmp_path, faults=1), EmptyBook())
     await treasury.start()
     assert treasury.degraded() == ("budgets start from nothing spent until the log can be read: the database is away",)
-    await _until(lambda: not treasury.degraded())
-    assert await treasury.purse.spent("key:k1", Period.DAY, now=NOW) == (usd(Decimal("0.9")), 0)
+    await until(lambda: not treasury.degraded())
+    assert await treasury.purse.spent("key:k1", Period.DAY, now=NOW) == (usd(Decimal("0.9")), ZERO)
     await treasury.close(within_s=1)
 
 
@@ -112,8 +106,8 @@ async def test_a_new_budget_counts_what_its_period_has_seen(tmp_path: Path) -> N
     await treasury.recount("key:k1", Period.DAY)
     await treasury.recount("key:k2", Period.DAY)
     assert book.flushed == 2
-    assert await treasury.purse.spent("key:k1", Period.DAY, now=NOW) == (usd(Decimal("0.9")), 0)
-    assert await treasury.purse.spent("key:k2", Period.DAY, now=NOW) == (0, 0)
+    assert await treasury.purse.spent("key:k1", Period.DAY, now=NOW) == (usd(Decimal("0.9")), ZERO)
+    assert await treasury.purse.spent("key:k2", Period.DAY, now=NOW) == (ZERO, ZERO)
 
 
 @pytest.fixture(name="redis")

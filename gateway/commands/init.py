@@ -59,6 +59,7 @@ TEMPLATE = """\
 #limits:
 #  body_bytes: 33554432
 #  header_bytes: 65536
+#  receive_s: 120
 #  deadline_s: 600
 #  default_output_tokens: 4096
 

@@ -82,8 +82,8 @@ class Exchange:
     """The mutable middle of one request; everything it learns ends in one :class:`RequestRecord`."""
 
     __slots__ = (
-        "answer_id", "answer_text", "ask", "call_ceiling", "calls", "catalog", "cost", "degraded", "finish", "first_byte",
-        "hold", "house", "is_cost_complete", "is_settled", "key", "model", "open_call", "plan",
+        "answer_id", "answer_text", "ask", "call_ceiling", "calls", "catalog", "cost", "degraded", "finish",
+        "first_byte", "hold", "house", "is_cost_complete", "is_settled", "key", "model", "open_call", "plan",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, key: Key, house: House) -> None:

@@ -1,62 +1,106 @@
-"""uvicorn's HTTP protocol with a limit on the size of a request's head, which it lacks.
+"""uvicorn's HTTP protocol with two limits that it lacks: on a request's head, and on its time to arrive.
 
-Without one, a client that never ends its headers makes the process keep all it sends.
+Without them, a client that never ends its headers makes the process keep all it sends, and one that
+sends a byte a minute keeps a connection for ever.
 """
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
+from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.dialects.json_bytes import dumps
 
-def bounded_protocol(header_bytes: int) -> type[HttpToolsProtocol]:
-    """The protocol class for uvicorn's ``http`` setting; request line and headers may have ``header_bytes``."""
+_TOO_LARGE = "the request's URL and headers are larger than {} bytes, the limit set by limits.header_bytes"
+_LATE = "the request did not arrive within {:g} s, the limit set by limits.receive_s"
 
-    class BoundedProtocol(HttpToolsProtocol):
-        """Answers 431 (RFC 6585, section 5) to a larger head, and closes."""
 
-        _chunk_bytes = 0
-        _head_bytes = 0
-        _is_in_head = True
-        _is_too_large = False
+class _BoundedProtocol(HttpToolsProtocol):
+    """Answers 431 (RFC 6585, section 5) to a larger head and 408 to a late request, and closes."""
 
-        def data_received(self, data: bytes) -> None:
-            self._chunk_bytes = len(data)
-            self._head_bytes += len(data)
-            super().data_received(data)
-            if self._is_in_head and self._head_bytes > header_bytes and not self.transport.is_closing():
-                self._refuse()
+    _header_limit: ClassVar[int]
+    _receive_s: ClassVar[float]
 
-        def on_message_begin(self) -> None:
-            self._is_in_head = True
-            self._head_bytes = self._chunk_bytes  # at most: the message may begin anywhere in the chunk
-            super().on_message_begin()
+    _chunk_bytes = 0
+    _head_bytes = 0
+    _is_in_head = True
+    _is_too_large = False
+    _is_arriving = True
+    _late: asyncio.TimerHandle | None = None
 
-        def on_headers_complete(self) -> None:
-            self._is_in_head = False
-            if self._head_bytes > header_bytes:  # what came with it, the body's beginning included; now exactly
-                size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-                if size > header_bytes:
-                    self._is_too_large = True
-                    raise ValueError("the request's head is too large")
-            super().on_headers_complete()
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(self._receive_s, self._give_up)
 
-        def send_400_response(self, msg: str) -> None:
-            """Called when llhttp refuses a request, or one of the callbacks above does."""
-            if self._is_too_large:
-                self._refuse()
-            else:
-                super().send_400_response(msg)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._has_arrived()
+        super().connection_lost(exc)
 
-        def _refuse(self) -> None:
-            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            body = f'{{"error":{{"message":"the request\'s head is larger than {header_bytes} bytes"}}}}'.encode()
-            self.transport.write(
-                f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
-                + body
-            )
+    def data_received(self, data: bytes) -> None:
+        self._chunk_bytes = len(data)
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._is_in_head and self._head_bytes > self._header_limit and not self.transport.is_closing():
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE.format(self._header_limit))
+        # Most requests come in one piece and need no timer.
+        if self._is_arriving and self._late is None:
+            self._late = self.loop.call_later(self._receive_s, self._give_up)
+
+    def on_message_begin(self) -> None:
+        self._is_in_head = self._is_arriving = True
+        self._head_bytes = self._chunk_bytes  # at most: the message may begin anywhere in the chunk
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        if self._head_bytes > self._header_limit:  # what came with it, the body's beginning included; now exactly
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size > self._header_limit:
+                self._is_too_large = True
+                raise ValueError("the request's head is too large")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._has_arrived()
+        super().on_message_complete()
+
+    def _has_arrived(self) -> None:
+        self._is_arriving = False
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _give_up(self) -> None:
+        self._late = None
+        if self.cycle is not None and self.cycle.response_started:
             self.transport.close()
+        else:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, _LATE.format(self._receive_s))
 
-    return BoundedProtocol
+    def send_400_response(self, msg: str) -> None:
+        """Called when llhttp refuses a request, or one of the callbacks above does."""
+        if self._is_too_large:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE.format(self._header_limit))
+        else:
+            super().send_400_response(msg)
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        body = dumps({"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}})
+        self.transport.write(
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+            + body
+        )
+        self.transport.close()
+
+
+def bounded_protocol(header_bytes: int, receive_s: float) -> type[HttpToolsProtocol]:
+    """The protocol class for uvicorn's ``http`` setting.
+
+    URL and headers may have ``header_bytes``; a request must arrive whole within ``receive_s`` of its
+    first byte, and a connection's first byte within ``receive_s`` of its opening.
+    """
+    return type("BoundedProtocol", (_BoundedProtocol,), {"_header_limit": header_bytes, "_receive_s": receive_s})

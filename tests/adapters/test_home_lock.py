@@ -37,6 +37,8 @@ def test_the_next_one_may_serve_when_the_first_has_ended(tmp_path: Path) -> None
 
 def test_a_folder_that_is_not_ours_is_a_wrong_configuration(tmp_path: Path) -> None:
     """What cannot be opened is said, with its remedy."""
-    with pytest.raises(ConfigurationError, match="gateway.lock cannot be opened"):
-        with serving_from(tmp_path / "absent", shares_limits=False):
-            raise AssertionError("it serves")
+    with (
+        pytest.raises(ConfigurationError, match=r"gateway\.lock cannot be opened"),
+        serving_from(tmp_path / "absent", shares_limits=False),
+    ):
+        raise AssertionError("it serves")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
@@ -11,10 +11,11 @@ import pytest
 from gateway.adapters.limits_memory import MemoryPurse
 from gateway.domain.ledger import Hold
 from gateway.domain.limits import Account, Budget, Limits, Period
-from gateway.domain.money import Usd, usd
+from gateway.domain.money import ZERO, Usd, usd
 from gateway.errors import Unavailable
 from gateway.flow.settlements import Settlements
 from gateway.ports import Claim
+from tests.adapters.journal.samples import until
 from tests.flow.scripted import FixedClock
 
 NOW = FixedClock().now()
@@ -55,12 +56,6 @@ async def _held(purse: MemoryPurse, settlements: Settlements, request_id: str) -
     return hold
 
 
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
 async def test_endings_are_told_in_their_order() -> None:
     """The purse hears of the endings one after the other, as they came, and then counts the true amounts."""
     purse = RecordingPurse()
@@ -73,7 +68,7 @@ async def test_endings_are_told_in_their_order() -> None:
     assert (settlements.open_holds, settlements.waiting) == (0, 5)
     await settlements.close(within_s=5)
     assert purse.settled == ["4", "3", "2", "1", "0"]
-    assert await purse.spent("key:k1", Period.TOTAL, now=NOW) == (usd(Decimal("0.05")), 0)
+    assert await purse.spent("key:k1", Period.TOTAL, now=NOW) == (usd(Decimal("0.05")), ZERO)
 
 
 async def test_an_ending_that_cannot_be_told_is_told_later() -> None:
@@ -115,11 +110,11 @@ async def test_leases_of_living_calls_are_renewed() -> None:
     living, ended = [await _held(purse, settlements, name) for name in ("living", "ended")]
     settlements.end(ended, usd(Decimal(0)), 0)
     settlements.start()
-    await _until(lambda: purse.renewed)
+    await until(lambda: bool(purse.renewed))
     assert purse.renewed[0] == ["living"]
     await settlements.close(within_s=5)
     # The renewed lease outlives the one that was taken: after 100 seconds the money is held, and not lapsed.
-    assert await purse.spent("key:k1", Period.TOTAL, now=NOW + 100) == (0, living.ceiling)
+    assert await purse.spent("key:k1", Period.TOTAL, now=NOW + 100) == (ZERO, living.ceiling)
 
 
 async def test_nothing_is_renewed_while_nothing_is_open() -> None:

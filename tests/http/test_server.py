@@ -1,4 +1,4 @@
-"""The limit on a request's head."""
+"""The limits on a request's head and on its time to arrive."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from gateway.http.asgi import Receive, Scope, Send
 from gateway.http.server import bounded_protocol
 
 LIMIT = 2048
+RECEIVE_S = 0.3
 
 
 async def _hello(scope: Scope, receive: Receive, send: Send) -> None:
     assert scope["type"] == "http"
+    while (await receive()).get("more_body", False):
+        pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"hi"})
 
@@ -24,10 +27,12 @@ async def _hello(scope: Scope, receive: Receive, send: Send) -> None:
 async def port() -> AsyncIterator[int]:
     """A served application with the limit."""
     server = uvicorn.Server(
-        uvicorn.Config(_hello, host="127.0.0.1", port=0, http=bounded_protocol(LIMIT), lifespan="off", log_config=None)
+        uvicorn.Config(
+            _hello, host="127.0.0.1", port=0, http=bounded_protocol(LIMIT, RECEIVE_S), lifespan="off", log_config=None
+        )
     )
     serving = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  uvicorn offers nothing else to wait for
         await asyncio.sleep(0.01)
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
@@ -75,3 +80,25 @@ async def test_large_bodies_are_not_heads(port: int) -> None:
     body = b"x" * (2 * LIMIT)
     request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body)
     assert await _status_of(port, request, body) == b"200"
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"", b"GET / HTTP/1.1\r\nhost:", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nab"],
+)
+async def test_a_request_that_does_not_arrive_is_given_up(port: int, beginning: bytes) -> None:
+    """No byte at all, half a head and half a body are all answered with 408 in the end."""
+    assert await _status_of(port, beginning) == b"408"
+
+
+async def test_a_kept_connection_is_not_given_up_for_being_idle(port: int) -> None:
+    """The time counts for requests that have begun, not for the pause between two."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(2):
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readline(), 5)).split(b" ")[1] == b"200"
+        while await reader.readline() != b"\r\n":
+            pass
+        await reader.readexactly(2)
+        await asyncio.sleep(2 * RECEIVE_S)
+    writer.close()

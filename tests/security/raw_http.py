@@ -6,7 +6,7 @@ import re
 import socket
 
 PATIENCE_S = 20.0
-_STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3}) ", re.MULTILINE)
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 END = b"GET /health/live HTTP/1.1\r\nhost: end\r\nconnection: close\r\n\r\n"
 """A last request: its answer ends the connection, so that nobody has to wait for silence."""
 
