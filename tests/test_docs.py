@@ -43,7 +43,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "keys": settings.KeySettings,
     "retention": settings.RetentionSettings,
     "database": settings.DatabaseSettings,
+    "journal": settings.JournalSettings,
     "broker": settings.BrokerSettings,
+    "redis": settings.RedisSettings,
     "cors": settings.CorsSettings,
 }
 """Headings of the reference in configure-upstreams.md, and what each documents."""

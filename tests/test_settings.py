@@ -70,9 +70,13 @@ def test_no_fault_quotes_a_value(tmp_path: Path, text: str) -> None:
 def test_what_only_a_restart_applies_is_known() -> None:
     """Changes of what is read at start are named; those that a reload applies are not."""
     changed = Settings.model_validate(
-        {"cors": {"allow_origins": ["https://a"]}, "limits": {"header_bytes": 2048, "deadline_s": 3}}
+        {
+            "cors": {"allow_origins": ["https://a"]},
+            "redis": {"url": "redis://r"},
+            "limits": {"header_bytes": 2048, "deadline_s": 3},
+        }
     )
-    assert needs_restart(Settings(), changed) == ("cors", "limits.header_bytes")
+    assert needs_restart(Settings(), changed) == ("cors", "redis", "limits.header_bytes")
     assert needs_restart(changed, changed) == ()
 
 

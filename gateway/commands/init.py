@@ -63,6 +63,17 @@ TEMPLATE = """\
 #  deadline_s: 600
 #  default_output_tokens: 4096
 
+# What becomes of requests while the journal's disk is full: refused, or served without a record.
+#journal:
+#  on_full_disk: refuse
+
+# Where several gateway processes share limits and money; better set as PONDER_REDIS_URL, since it may
+# hold a password. While Redis is away requests are refused (closed), or each process goes on with
+# limits of its own (open).
+#redis:
+#  url: redis://127.0.0.1:6379/0
+#  when_away: closed
+
 # How long keys are honoured while the database is away, in seconds: after that every request is
 # refused until it is back. Left out: the keys last read serve for as long as it takes.
 #keys:

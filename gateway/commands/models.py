@@ -13,7 +13,7 @@ from gateway.domain.model import Model
 from gateway.settings import load, places
 from gateway.wiring import catalog
 
-NOT_RUNNING_YET = "http://127.0.0.1:0/v1"
+NOT_RUNNING_YET = "http://embedded.invalid/v1"
 """Stands for the embedded model's address, which ``ponder up`` chooses."""
 
 _MTOK = 1_000_000

@@ -61,6 +61,11 @@ async def hold(exchange: Exchange, route: Route) -> Route:
         await _take(exchange, affordable * _candidates(exchange.ask))
         exchange.degraded.append(f"capped: {affordable} output tokens are what the budget leaves")
         route = with_output_limit(route, exchange.catalog.terms, affordable)
+    else:
+        assumed = _assumed_limit(exchange)
+        if assumed is not None:
+            exchange.degraded.append(f"capped: {assumed} output tokens are assumed where nobody states a limit")
+            route = with_output_limit(route, exchange.catalog.terms, assumed)
     _write_down(exchange)
     return route
 
@@ -137,6 +142,17 @@ async def _affordable_output(exchange: Exchange, bound: int) -> int | None:
     # Meanwhile others may have settled, and left money for more than the model can write.
     affordable = min(int((min(left) - fixed) / per_token), bound) // _candidates(ask)
     return affordable if affordable >= _LEAST_OUTPUT_TOKENS else None
+
+
+def _assumed_limit(exchange: Exchange) -> int | None:
+    """The output limit that was held for although nobody stated it; None where no budget relies on it."""
+    plan, model = exchange.plan, exchange.model
+    if plan is None or model is None or exchange.ask.endpoint.operation is not Operation.CHAT:
+        return None
+    if plan.ceilings.output_tokens is not None or model.max_output_tokens is not None:
+        return None
+    has_budget = any(account.limits.budgets for account in exchange.key.accounts)
+    return exchange.catalog.snapshots.default_output_tokens if has_budget else None
 
 
 def output_bound(exchange: Exchange) -> int:

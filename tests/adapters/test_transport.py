@@ -204,7 +204,9 @@ async def test_retry_after(headers: Mapping[bytes, bytes], wait_s: float | None)
         await transport.close()
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'"a"', b'{"a', b"\x1f\x8b\x08", b"{}" + b" " * 10_000_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'"a"', b'{"a', b"\x1f\x8b\x08", b"{}" + b" " * 70_000, b"{}" + b" " * 10_000_000]
+)
 async def test_a_refusal_that_is_no_small_object_is_not_passed_on(body: bytes) -> None:
     """Of a refusal only a JSON object of modest size is kept."""
     async with RawServer(answering(answer(body, status=b"400 x"))) as server:

@@ -179,3 +179,12 @@ async def test_the_bound_covers_all_candidates() -> None:
     """The most output is the limit for each candidate, or what the model is assumed to write, times their number."""
     exchange, _ = await _held(None, max_tokens=50, n=4)
     assert output_bound(exchange) == 200
+
+
+async def test_an_assumed_limit_is_sent_where_a_budget_relies_on_it() -> None:
+    """Where neither request nor model states an output limit, a budget has the one that was held for set."""
+    exchange, route = await _held("1", max_tokens=None)
+    assert json.loads(route.body)["max_tokens"] == route.sent["max_tokens"] == 10_000
+    assert exchange.degraded == ["capped: 10000 output tokens are assumed where nobody states a limit"]
+    exchange, route = await _held(None, max_tokens=None)
+    assert (route.body, exchange.degraded) == (exchange.ask.raw, [])

@@ -67,8 +67,8 @@ def _trap() -> Iterator[Trap]:
 
 
 @pytest.fixture(scope="module", name="reached")
-def _reached(tmp_path_factory: pytest.TempPathFactory, compatible_server: OpenAIServer) -> Iterator[GatewayProcess]:
-    """A gateway whose models are all at the compatible server, reached in three ways."""
+def _reached(tmp_path_factory: pytest.TempPathFactory, compatible_server: OpenAIServer) -> Iterator[httpx.Client]:
+    """A client of a gateway whose models are all at the compatible server, reached in three ways."""
     address = f"{compatible_server.address}/v1"
     given = {"base_url": address, "api_key_env": "LOOPBACK_OPENAI"}
     settings = {
@@ -83,15 +83,17 @@ def _reached(tmp_path_factory: pytest.TempPathFactory, compatible_server: OpenAI
     }
     settings["models"]["translated"] = settings["models"]["through"]
     with GatewayProcess(tmp_path_factory.mktemp("reached"), settings, configuration.SECRETS) as gateway:
-        yield gateway
+        headers = {"authorization": f"Bearer {gateway.key}"}
+        with httpx.Client(base_url=gateway.address, headers=headers, timeout=30) as client:
+            yield client
 
 
-def _ask(gateway: GatewayProcess, model: str, members: dict[str, Any], **options: Any) -> int:
+def _ask(client: httpx.Client, model: str, members: dict[str, Any], **options: Any) -> int:
     """The status that a question with more ``members`` is answered with."""
     path = "/v1/messages" if model == "translated" else "/v1/chat/completions"
     turns = [{"role": "user", "content": "Hello"}]
     body = {"model": model, "max_tokens": 50, "messages": turns, **members}
-    return gateway.post(path, content=json.dumps(body).encode(), **options).status_code
+    return client.post(path, content=json.dumps(body).encode(), **options).status_code
 
 
 def _placements(name: str, address: str) -> Iterator[dict[str, Any]]:
@@ -113,7 +115,7 @@ def _placements(name: str, address: str) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_no_member_of_a_body_is_an_address(
-    reached: GatewayProcess, compatible_server: OpenAIServer, trap: Trap, model: str
+    reached: httpx.Client, compatible_server: OpenAIServer, trap: Trap, model: str
 ) -> None:
     """Addresses in bodies are refused or passed on as words; every call goes to the configured server and path."""
     assert _ask(reached, model, {}) == httpx.codes.OK
@@ -129,7 +131,7 @@ def test_no_member_of_a_body_is_an_address(
 
 @pytest.mark.parametrize("model", MODELS)
 def test_no_header_or_query_is_an_address(
-    reached: GatewayProcess, compatible_server: OpenAIServer, trap: Trap, model: str
+    reached: httpx.Client, compatible_server: OpenAIServer, trap: Trap, model: str
 ) -> None:
     """Headers and query strings that other gateways obey change nothing here, and none of them is passed on."""
     before = len(compatible_server.requests)
@@ -149,13 +151,13 @@ def test_no_header_or_query_is_an_address(
 @pytest.mark.parametrize(
     "form", ["http://{}/v1/m", "openai/http://{}/m", "through@{}", "through?api_base=http://{}", "{}", "../../{}/m"]
 )
-def test_no_model_name_is_an_address(reached: GatewayProcess, trap: Trap, form: str) -> None:
+def test_no_model_name_is_an_address(reached: httpx.Client, trap: Trap, form: str) -> None:
     """A model is one of those configured, to the letter."""
     assert _ask(reached, form.format(trap.authority), {}) == httpx.codes.NOT_FOUND
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_pictures_by_address_are_not_fetched_by_us(reached: GatewayProcess, trap: Trap, model: str) -> None:
+def test_pictures_by_address_are_not_fetched_by_us(reached: httpx.Client, trap: Trap, model: str) -> None:
     """A picture's address is the provider's to fetch, or refused; the gateway does not go there itself."""
     address = f"http://{trap.authority}/a.png"
     part = {"type": "image_url", "image_url": {"url": address}}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+import httpx
 import pytest
 
 from gateway.adapters.egress import Egress, EgressRefused, Reach, is_local, judge
+from gateway.adapters.litellm_wire import connection_pool
 from gateway.adapters.openai_upstream import OpenAIUpstream
 from gateway.adapters.pool import Pool, parse_address
 from gateway.domain.chat import Dialect
@@ -229,3 +231,23 @@ async def test_the_guard_stands_before_litellm_too() -> None:
     with pytest.raises(UpstreamFailed, match=r"gemini cannot be reached: its address is .*never called") as refused:
         await ask(upstream_at(f"http://{METADATA}"), calling(chat_body()))
     assert refused.value.is_unbilled
+
+
+def test_the_network_beneath_litellm_judges_every_connection() -> None:
+    """It takes the next good address when one is dead, and refuses the name when its answer has changed."""
+
+    async def test(loop: OddLoop) -> None:
+        async with RawServer(answering(answer(b"ok"))) as server:
+            url = f"http://gpu.internal:{server.port}/"
+            loop.found = [METADATA, "::1", "127.0.0.1"]
+            async with connection_pool(2, Egress("gpu.internal")) as pool:
+                reply = await pool.handle_async_request(httpx.Request("POST", url))
+                assert await reply.aread() == b"ok"
+            for changed in ([METADATA], ["100.64.0.1"], ["::ffff:169.254.169.254"]):
+                loop.found = changed
+                async with connection_pool(2, Egress("gpu.internal")) as pool:
+                    with pytest.raises(EgressRefused):
+                        await pool.handle_async_request(httpx.Request("POST", url))
+            assert len(server.asked) == 1
+
+    on_odd_loop(test)

@@ -237,6 +237,7 @@ def amended_limits(limits: Limits, body: LimitsBody | None) -> Limits:
 def _check_reserved(name: str) -> str:
     if name in _RESERVED or name.startswith(("key_", "team_", "sk-")):
         raise ValueError(
-            f"must be none of {', '.join(_RESERVED)}, and not begin with key_ or team_, as ids do, or sk-, as secrets do"
+            f"must be none of {', '.join(_RESERVED)}, and not begin with key_ or team_, as ids do, "
+            "or with sk-, as secrets do"
         )
     return name
