@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from gateway.domain.chat import StopReason
+
+if TYPE_CHECKING:  # the package is the authority on its words, and takes over a second to import
+    from anthropic.types import StopReason as AnthropicStopReason
 
 _READ = {
     "end_turn": StopReason.END,
@@ -16,7 +20,7 @@ _READ = {
     "compaction": StopReason.PAUSED,
     "model_context_window_exceeded": StopReason.CONTEXT_FULL,
 }
-_RENDERED = {
+_RENDERED: Mapping[StopReason, AnthropicStopReason] = {
     StopReason.END: "end_turn",
     StopReason.STOP_SEQUENCE: "stop_sequence",
     StopReason.MAX_TOKENS: "max_tokens",
@@ -34,7 +38,7 @@ def read_stop(reason: Any, *, has_tool_calls: bool) -> StopReason:
     return known or (StopReason.TOOL_CALLS if has_tool_calls else StopReason.END)
 
 
-def render_stop(reason: StopReason, *, has_tool_calls: bool, has_refusal: bool) -> str:
+def render_stop(reason: StopReason, *, has_tool_calls: bool, has_refusal: bool) -> AnthropicStopReason:
     """Anthropic's word for ``reason``.
 
     Anthropic clients run tools only on ``tool_use``, and some OpenAI-compatible servers end an
