@@ -18,6 +18,7 @@ The tree, on one screen::
     │   ├── UpstreamRefused           the upstream's own 4xx, passed on
     │   ├── UpstreamRateLimited       429 upstream_rate_limited
     │   ├── UpstreamFailed            502 upstream_failed
+    │   │   └── UpstreamDenied        502 upstream_failed: our own credentials, or 501
     │   ├── UpstreamOverloaded        503 upstream_overloaded
     │   └── UpstreamTimedOut          504 upstream_timeout
     ├── Unavailable                   503 unavailable: we cannot serve right now
@@ -174,6 +175,12 @@ class UpstreamFailed(UpstreamError):
     """Connection refused or reset, a 5xx, or an answer that is not one."""
 
     is_retryable = True
+
+
+class UpstreamDenied(UpstreamFailed):
+    """The upstream will not serve us: our credentials, or what it offers. Asking again would not change that."""
+
+    is_retryable = False
 
 
 class UpstreamOverloaded(UpstreamError):

@@ -23,6 +23,7 @@ from gateway.dialects.json_bytes import loads
 from gateway.errors import (
     ConfigurationError,
     InvalidRequest,
+    UpstreamDenied,
     UpstreamError,
     UpstreamFailed,
     UpstreamOverloaded,
@@ -304,12 +305,14 @@ def refusal(name: str, status: int, body: bytes, retry_after: str | None) -> Ups
     if status in _OVERLOADED:
         return UpstreamOverloaded(f"upstream {name} is overloaded ({status})", retry_after_s=wait, is_unbilled=True)
     if status == HTTPStatus.PAYMENT_REQUIRED:
-        return UpstreamFailed(
+        return UpstreamDenied(
             f"upstream {name} asks for payment ({status}); the operator should check the balance of its account there",
             is_unbilled=True,
         )
+    if status == HTTPStatus.NOT_IMPLEMENTED:
+        return UpstreamDenied(f"upstream {name} does not offer this ({status})", is_unbilled=True)
     if status in _OWN_FAULT:
-        return UpstreamFailed(
+        return UpstreamDenied(
             f"upstream {name} does not accept the gateway's credentials ({status}); "
             "the operator should check the key that this upstream's api_key_env names",
             is_unbilled=True,

@@ -24,7 +24,7 @@ from gateway.commands.findings import (
 from gateway.commands.models import NOT_RUNNING_YET
 from gateway.commands.output import json_option, print_json, print_rows
 from gateway.commands.running import get, url_of
-from gateway.errors import ConfigurationError, PonderError, UpstreamRefused
+from gateway.errors import ConfigurationError, PonderError, UpstreamDenied, UpstreamRefused
 from gateway.flow.house import Catalog
 from gateway.ports import Upstream
 from gateway.settings import Places, Settings, UpstreamSettings, places
@@ -87,7 +87,7 @@ async def _check_upstream(name: str, settings: UpstreamSettings, environment: Ma
         if not isinstance(upstream, ListsModels):
             return Finding(Level.OK, check, "its key is set; whether it is accepted shows at the first call")
         names = await upstream.model_names(timeout_s=_PATIENCE_S)
-    except UpstreamRefused as fault:
+    except (UpstreamDenied, UpstreamRefused) as fault:
         remedy = f"check the key in {variable}" if variable else "it may want a key: set api_key_env"
         return Finding(Level.FAIL, check, fault.message, remedy)
     except PonderError as fault:

@@ -289,7 +289,7 @@ def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
         conditions.append(columns.key_id.in_(select(keys.c.id).where(keys.c.team_id == chosen.team_id)))
     if chosen.after is not None:
         last = select(columns.started_at).where(columns.id == chosen.after).scalar_subquery()
-        conditions.append(or_(columns.started_at < last, and_(columns.started_at == last, columns.id <= chosen.after)))
+        conditions.append(or_(columns.started_at < last, and_(columns.started_at == last, columns.id < chosen.after)))
     if chosen.since is not None:
         conditions.append(columns.started_at >= chosen.since)
     if chosen.until is not None:

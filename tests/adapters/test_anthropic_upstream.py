@@ -13,6 +13,7 @@ from gateway.adapters.anthropic_upstream import API_VERSION, AnthropicUpstream
 from gateway.adapters.transport import refusal
 from gateway.domain.chat import Dialect
 from gateway.errors import (
+    UpstreamDenied,
     UpstreamError,
     UpstreamFailed,
     UpstreamOverloaded,
@@ -26,8 +27,8 @@ from tests.adapters.raw_server import PATIENCE_S, Peer, RawServer, answer, answe
 KEY = "sk-ant-secret"
 EXPECTED: dict[int, type[UpstreamError]] = {
     400: UpstreamRefused,
-    401: UpstreamFailed,
-    403: UpstreamFailed,
+    401: UpstreamDenied,
+    403: UpstreamDenied,
     404: UpstreamRefused,
     408: UpstreamTimedOut,
     409: UpstreamRefused,
@@ -37,7 +38,7 @@ EXPECTED: dict[int, type[UpstreamError]] = {
     429: UpstreamRateLimited,
     431: UpstreamRefused,
     499: UpstreamRefused,
-    501: UpstreamFailed,
+    501: UpstreamDenied,
     503: UpstreamOverloaded,
     504: UpstreamTimedOut,
     529: UpstreamOverloaded,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import (
+    UpstreamDenied,
     UpstreamError,
     UpstreamFailed,
     UpstreamOverloaded,
@@ -51,7 +52,7 @@ def provider() -> Iterator[ToldServer]:
     ("status", "kind"),
     [
         (400, UpstreamRefused),
-        (401, UpstreamFailed),
+        (401, UpstreamDenied),
         (404, UpstreamRefused),
         (422, UpstreamRefused),
         (429, UpstreamRateLimited),

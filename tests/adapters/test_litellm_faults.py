@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gateway.adapters.litellm_faults import MEANINGS, provider_refusal, translated
-from gateway.errors import UpstreamError, UpstreamFailed, UpstreamRefused, UpstreamTimedOut
+from gateway.errors import UpstreamDenied, UpstreamError, UpstreamFailed, UpstreamRefused, UpstreamTimedOut
 
 
 def _stand_in(name: str, *, status: int | None = None, module: str = "litellm.exceptions") -> Exception:
@@ -31,7 +31,7 @@ def test_every_class_becomes_an_upstream_error_without_its_text(name: str, was_s
     [
         ("BadRequestError", None, UpstreamRefused),
         ("UnsupportedParamsError", None, UpstreamRefused),
-        ("AuthenticationError", None, UpstreamFailed),
+        ("AuthenticationError", None, UpstreamDenied),
         ("APIError", 400, UpstreamRefused),
         ("APIConnectionError", 500, UpstreamFailed),
         ("Timeout", None, UpstreamTimedOut),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.adapters.transport import MAX_ANSWER_BYTES
 from gateway.errors import (
     ConfigurationError,
+    UpstreamDenied,
     UpstreamError,
     UpstreamFailed,
     UpstreamOverloaded,
@@ -150,11 +151,11 @@ async def test_leaving_a_stream(*, is_complete: bool) -> None:
     ("status", "kind", "http_status", "is_retryable"),
     [
         (300, UpstreamFailed, 502, True), (307, UpstreamFailed, 502, True), (304, UpstreamFailed, 502, True),
-        (400, UpstreamRefused, 400, False), (401, UpstreamFailed, 502, True), (402, UpstreamFailed, 502, True),
-        (403, UpstreamFailed, 502, True), (404, UpstreamRefused, 404, False), (407, UpstreamFailed, 502, True),
+        (400, UpstreamRefused, 400, False), (401, UpstreamDenied, 502, False), (402, UpstreamDenied, 502, False),
+        (403, UpstreamDenied, 502, False), (404, UpstreamRefused, 404, False), (407, UpstreamDenied, 502, False),
         (408, UpstreamTimedOut, 504, False), (409, UpstreamRefused, 409, False), (413, UpstreamRefused, 413, False),
         (422, UpstreamRefused, 422, False), (429, UpstreamRateLimited, 429, True), (499, UpstreamRefused, 499, False),
-        (500, UpstreamFailed, 502, True), (501, UpstreamFailed, 502, True), (502, UpstreamFailed, 502, True),
+        (500, UpstreamFailed, 502, True), (501, UpstreamDenied, 502, False), (502, UpstreamFailed, 502, True),
         (503, UpstreamOverloaded, 503, True), (504, UpstreamTimedOut, 504, False), (529, UpstreamOverloaded, 503, True),
         (600, UpstreamFailed, 502, True),
     ],

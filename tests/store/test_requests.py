@@ -165,10 +165,12 @@ async def test_a_list_goes_on_after_its_last_line(sink: Sink, store: Requests) -
     await sink.write([request(number, started_at=NOON + number // 3) for number in range(7)])
     whole = [summary.id for summary in await store.recent(Filter(), limit=10)]
     paged: list[str] = []
-    while page := await store.recent(Filter(after=paged[-1] if paged else None), limit=2):
+    for _ in range(4):
+        page = await store.recent(Filter(after=paged[-1] if paged else None), limit=2)
         paged += [summary.id for summary in page]
     assert paged == whole
     assert len(paged) == 7
+    assert await store.recent(Filter(after=paged[-1]), limit=2) == ()
     assert await store.recent(Filter(after=identity(99)), limit=2) == ()
 
 
