@@ -24,7 +24,7 @@ STREAMS = 256
 DIRECT = "direct"
 _WARM_UP_S = 2
 _QUIET_S = 3
-_WRITE_PATIENCE_S = 10
+_WRITE_PATIENCE_S = 60
 
 
 @dataclass(frozen=True, slots=True)
