@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from gateway.dialects.sse import comment
 from gateway.domain.ask import Ask
 from gateway.domain.money import show
 from gateway.flow.exchange import Exchange
@@ -65,9 +66,7 @@ def cost_header(exchange: Exchange) -> list[tuple[bytes, bytes]]:
 
 def cost_comment(exchange: Exchange) -> bytes:
     """The cost of a stream as an SSE comment, which clients ignore by the grammar."""
-    if not exchange.is_cost_complete:
-        return b": x-ponder-cost-usd unknown\n\n"
-    return b": x-ponder-cost-usd " + show(exchange.cost).encode() + b"\n\n"
+    return comment(f"x-ponder-cost-usd {show(exchange.cost) if exchange.is_cost_complete else 'unknown'}")
 
 
 def request_id_headers(ask: Ask) -> list[tuple[bytes, bytes]]:
