@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ from gateway.adapters.home_lock import serving_from
 from gateway.adapters.journal.journal import JournalTerms, LocalJournal, OnFullDisk
 from gateway.errors import ConfigurationError
 from gateway.flow.house import Catalog, House
+from gateway.flow.lane import Lanes
 from gateway.http import health, models, requests
 from gateway.http.admin.desk import Desk
 from gateway.http.application import application
@@ -57,13 +59,14 @@ def run(places: Places) -> int:
     """Serve until told to stop; the exit code. Raises ConfigurationError before anything is served."""
     configure_logging(sys.stderr)
     gateway = Gateway(places, os.environ)
-    server = uvicorn.Server(
+    _allow_open_files(gateway.settings.limits.connections)
+    server = _Server(
         uvicorn.Config(
             gateway.app,
             host=places.host,
             port=places.port,
             loop="uvloop",
-            http=bounded_protocol(gateway.settings.limits.header_bytes, gateway.settings.limits.receive_s),
+            http=bounded_protocol(gateway.settings.limits),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -73,7 +76,8 @@ def run(places: Places) -> int:
             backlog=_BACKLOG,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_DRAIN_S,
-        )
+        ),
+        gateway.house,
     )
     # Bound by us when there are two addresses: uvicorn binds one. A request tells by which it came.
     addresses = [(places.host, places.port), places.admin_address]
@@ -83,6 +87,41 @@ def run(places: Places) -> int:
     with serving_from(places.home, shares_limits=gateway.shares_limits):
         server.run([bound for each in addresses for bound in _listen(*each)] if places.admin_port else None)
     return 0 if server.started else 1
+
+
+def _allow_open_files(connections: int) -> None:
+    """Use all the open files that the system grants: common defaults are for programs with few connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Each client's connection may lead to one to an upstream.
+    if hard != resource.RLIM_INFINITY and hard < 2 * connections:
+        _log.warning(
+            "limits.connections is %d, and the system grants %d open files; raise them (ulimit -n) to %d, or lower it",
+            connections, hard, 2 * connections,
+        )  # fmt: skip
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which cancels requests that have not ended when the time to drain is over.
+
+    They are told beforehand that it is not their clients who left.
+    """
+
+    def __init__(self, config: uvicorn.Config, house: House) -> None:
+        super().__init__(config)
+        self._house = house
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop in order; what is under way is given its time."""
+        telling = asyncio.get_running_loop().call_later(self.config.timeout_graceful_shutdown or 0, self._tell)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            telling.cancel()
+
+    def _tell(self) -> None:
+        self._house.is_stopping = True
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -132,6 +171,7 @@ class Gateway:
             journal=self._journal,
             purse=self._treasury.purse,
             settlements=self._treasury.settlements,
+            lanes=Lanes(clock),
             answers=StoredAnswers(self._requests),
             clock=clock,
             meter=meter,
@@ -188,6 +228,7 @@ class Gateway:
         """Expose what others keep count of."""
         journal, house = self._journal, self.house
         self._treasury.watch(meter)
+        house.lanes.watch(meter)
         lost = "Lines of the request log that could not be written."
         meter.watch("ponder_log_lines_lost", lost, lambda: house.access_log.lost, is_counter=True)
         meter.watch("ponder_keys_age_seconds", "Since keys were last read.", lambda: self._keys.state.age_s)

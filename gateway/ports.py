@@ -137,12 +137,22 @@ class KeyRing(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerHome:
+    """Which upstream holds a stored response, and the key that it was made for."""
+
+    upstream: str
+    key_id: str
+
+
 class AnswerIndex(Protocol):
-    """Which upstream holds a stored response, by the provider's id of it."""
+    """Where stored responses are and whose, by the provider's ids of them."""
 
-    def remember(self, answer_id: str, upstream: str) -> None: ...
+    def remember(self, answer_id: str, home: AnswerHome) -> None: ...
 
-    async def upstream_of(self, answer_id: str) -> str | None: ...
+    async def home_of(self, answer_id: str) -> AnswerHome | None:
+        """None when the answer was not made through this gateway, or its record is gone."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,23 +7,22 @@ file: an upstream names the environment variable that holds its key.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from gateway import yaml_text
 from gateway.errors import ConfigurationError
 
 DialectName: TypeAlias = Literal["openai-chat", "openai-responses", "anthropic-messages"]
+EventName: TypeAlias = Literal["budget.soft_limit", "budget.exhausted"]
 _PositivePrice: TypeAlias = Decimal | None
 _LAST_PORT = 65535
-_QUOTED = re.compile(r"'(?!<)[^']{2,}'|\"[^\"]{2,}\"")
-"""What a YAML fault quotes of the file; its own names for tokens, ``'<block end>'``, are none."""
 
 
 class _Strict(BaseModel):
@@ -57,16 +56,18 @@ class UpstreamSettings(_Strict):
     """A server we call.
 
     ``provider`` is the name under which the price list knows it; by default the upstream's own
-    name.
+    name. ``api_key: stored`` takes the key from the database, where it is encrypted.
     """
 
     kind: Literal["openai", "anthropic", "litellm", "embedded"]
     base_url: str | None = None
     api_key_env: str | None = None
+    api_key: Literal["stored"] | None = None
     provider: str | None = None
     dialects: tuple[DialectName, ...] | None = None
     headers: dict[str, str] = Field(default_factory=dict)
     connections: int = Field(default=512, ge=1, le=65536)
+    queue: int = Field(default=1024, ge=0, le=65536)
     first_byte_s: float = Field(default=120.0, gt=0)
     idle_s: float = Field(default=120.0, gt=0)
     retries: int = Field(default=1, ge=0, le=5)
@@ -78,6 +79,12 @@ class UpstreamSettings(_Strict):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return value.rstrip("/") if value else value
+
+    @model_validator(mode="after")
+    def _has_one_key(self) -> Self:
+        if self.api_key is not None and self.api_key_env is not None:
+            raise ValueError("takes its key from api_key_env or from api_key: stored, not from both")
+        return self
 
 
 class ModelSettings(_Strict):
@@ -91,10 +98,12 @@ class ModelSettings(_Strict):
 
 
 class LimitsSettings(_Strict):
-    """What one request may be."""
+    """What one request may be; and, of all together, how many bytes of bodies and how many connections are held."""
 
     body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
+    bodies_bytes: int = Field(default=512 * 1024 * 1024, ge=1024)
     header_bytes: int = Field(default=65536, ge=1024, le=1024 * 1024)
+    connections: int = Field(default=8192, ge=1)
     receive_s: float = Field(default=120.0, ge=1)
     deadline_s: float = Field(default=600.0, gt=0)
     default_output_tokens: int = Field(default=4096, ge=1)
@@ -149,6 +158,15 @@ class CorsSettings(_Strict):
     allow_origins: tuple[str, ...] = ()
 
 
+class WebhookSettings(_Strict):
+    """Somebody to be told what becomes of budgets; ``secret_env`` names the variable with the secret that signs."""
+
+    url: str
+    secret_env: str
+    events: tuple[EventName, ...] = Field(default=("budget.soft_limit", "budget.exhausted"), min_length=1)
+    allow_private: bool = False
+
+
 class Settings(_Strict):
     """The whole of ``ponder.yaml``."""
 
@@ -163,6 +181,7 @@ class Settings(_Strict):
     broker: BrokerSettings = BrokerSettings()
     redis: RedisSettings = RedisSettings()
     cors: CorsSettings = CorsSettings()
+    webhooks: tuple[WebhookSettings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +216,11 @@ class Places:
     def pepper_file(self) -> Path:
         """Holds the key that digests of secrets are made with, mode 0600."""
         return self.home / "pepper.key"
+
+    @property
+    def encryption_key_file(self) -> Path:
+        """Holds the key that stored provider keys are encrypted with, mode 0600; made when the first one is stored."""
+        return self.home / "encryption.key"
 
     @property
     def admin_address(self) -> tuple[str, int]:
@@ -263,7 +287,7 @@ def load(path: Path, *, must_exist: bool = False) -> Settings:
         raise ConfigurationError(f"{path.name} cannot be read: {fault.strerror}") from fault
     except UnicodeDecodeError as fault:
         raise ConfigurationError(f"{path.name} is not UTF-8 text at byte {fault.start + 1}") from fault
-    data, node = _parse(path.name, text)
+    data, node = yaml_text.parse(path.name, text)
     if data is None:
         return Settings()
     if not isinstance(data, dict):
@@ -280,56 +304,21 @@ def load(path: Path, *, must_exist: bool = False) -> Settings:
 def needs_restart(running: Settings, changed: Settings) -> tuple[str, ...]:
     """The settings that differ and are only read at start."""
     sections = [name for name in _READ_AT_START if getattr(running, name) != getattr(changed, name)]
-    if running.limits.header_bytes != changed.limits.header_bytes:
-        sections.append("limits.header_bytes")
+    sections += [
+        f"limits.{name}"
+        for name in ("header_bytes", "receive_s", "connections")
+        if getattr(running.limits, name) != getattr(changed.limits, name)
+    ]
     return tuple(sections)
 
 
 _READ_AT_START = ("database", "broker", "cors", "keys", "journal", "redis")
 
 
-def _parse(name: str, text: str) -> tuple[Any, yaml.Node | None]:
-    """The file's values and, for the lines of faults, its nodes. No message quotes a value: a header may be secret."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-        _refuse_duplicates(name, node, set())
-    except yaml.MarkedYAMLError as fault:
-        mark = fault.problem_mark
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = _QUOTED.sub("…", fault.problem or "it cannot be read")
-        raise ConfigurationError(f"{name} is not valid YAML{where}: {problem}") from fault
-    except yaml.YAMLError as fault:
-        raise ConfigurationError(f"{name} is not valid YAML: it holds a character that YAML forbids") from fault
-    except (ValueError, RecursionError) as fault:  # the 31st of February, a number of thousands of digits, a loop
-        raise ConfigurationError(f"{name} holds a date, a number or a nesting that cannot be; quote it") from fault
-    return data, node
-
-
-def _refuse_duplicates(name: str, node: yaml.Node | None, seen: set[int]) -> None:
-    """YAML readers silently take the last of two equal keys: of two prices of one model, the wrong one."""
-    if id(node) in seen:  # an alias
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_duplicates(name, item, seen)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    lines: dict[str, int] = {}
-    for key, value in node.value:
-        if isinstance(key, yaml.ScalarNode):
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                raise ConfigurationError(f"{name}:{line}: the key {key.value!r} stands in line {lines[key.value]} too")
-            lines[key.value] = line
-        _refuse_duplicates(name, value, seen)
-
-
 def _describe(name: str, root: yaml.Node | None, error: dict[str, Any]) -> str:
     location = tuple(error["loc"])
     where = ".".join(str(step) for step in location)
-    line = _line_of(root, location)
+    line = yaml_text.line_of(root, location)
     prefix = f"{name}:{line}: {where}: "
     if error["type"] != "extra_forbidden":
         return prefix + str(error["msg"])
@@ -337,20 +326,6 @@ def _describe(name: str, root: yaml.Node | None, error: dict[str, Any]) -> str:
     near = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(valid)}"
     return f"{prefix}unknown key; {hint}"
-
-
-def _line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int:
-    line = 1
-    for step in location:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(step):
-                    line, node = key.start_mark.line + 1, value
-                    break
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-    return line
 
 
 _SECTIONS: dict[str, type[_Strict]] = {
@@ -364,6 +339,7 @@ _SECTIONS: dict[str, type[_Strict]] = {
     "broker": BrokerSettings,
     "redis": RedisSettings,
     "cors": CorsSettings,
+    "webhooks": WebhookSettings,
 }
 _PRICES: dict[str, type[_Strict]] = {
     "PriceSettings": PriceSettings,

@@ -180,7 +180,19 @@ class Meter:
 
     def watch(self, name: str, help_text: str, read: Callable[[], float], *, is_counter: bool = False) -> None:
         """Expose a number that somebody else keeps, read when metrics are scraped."""
-        self.registry.register(_Reading(name, help_text, read, is_counter=is_counter))
+        self.registry.register(_Readings(name, help_text, (), lambda: {(): read()}, is_counter=is_counter))
+
+    def watch_each(
+        self,
+        name: str,
+        help_text: str,
+        labels: Sequence[str],
+        read: Callable[[], Mapping[tuple[str, ...], float]],
+        *,
+        is_counter: bool = False,
+    ) -> None:
+        """Expose numbers that somebody else keeps, by the values of their labels."""
+        self.registry.register(_Readings(name, help_text, labels, read, is_counter=is_counter))
 
     def render(self) -> bytes:
         """The exposition text for ``/metrics``."""
@@ -233,10 +245,21 @@ class _Histogram(Collector):
         return [family]
 
 
-class _Reading(Collector):
-    def __init__(self, name: str, help_text: str, read: Callable[[], float], *, is_counter: bool) -> None:
-        self._name, self._help, self._read, self._is_counter = name, help_text, read, is_counter
+class _Readings(Collector):
+    def __init__(
+        self,
+        name: str,
+        help_text: str,
+        labels: Sequence[str],
+        read: Callable[[], Mapping[tuple[str, ...], float]],
+        *,
+        is_counter: bool,
+    ) -> None:
+        self._name, self._help, self._labels, self._read = name, help_text, labels, read
+        self._family = CounterMetricFamily if is_counter else GaugeMetricFamily
 
     def collect(self) -> list[Metric]:
-        family = CounterMetricFamily if self._is_counter else GaugeMetricFamily
-        return [family(self._name, self._help, value=self._read())]
+        family = self._family(self._name, self._help, labels=self._labels)
+        for labels, value in self._read().items():
+            family.add_metric(labels, value)
+        return [family]

@@ -25,6 +25,7 @@ from gateway.domain.pricing import FREE, Price, per_gpu_hour, per_mtok
 from gateway.domain.secret import PREFIX, Pepper
 from gateway.errors import ConfigurationError
 from gateway.flow.house import Catalog, Terms
+from gateway.flow.lane import Bounds
 from gateway.policy.decide import Snapshots
 from gateway.ports import Upstream
 from gateway.settings import LocalPriceSettings, ModelSettings, Places, PriceSettings, Settings, UpstreamSettings
@@ -151,7 +152,13 @@ def catalog(
             models=models,
             upstreams={name: upstream for (name, _), upstream in made.items()},
             terms={
-                name: Terms(upstream.first_byte_s, upstream.idle_s, upstream.retries, _is_openai(upstream))
+                name: Terms(
+                    upstream.first_byte_s,
+                    upstream.idle_s,
+                    upstream.retries,
+                    _is_openai(upstream),
+                    Bounds(places=upstream.connections, queue=upstream.queue),
+                )
                 for name, upstream in whole.upstreams.items()
             },
             snapshots=Snapshots(
@@ -160,6 +167,7 @@ def catalog(
                 may_serve_unpriced=settings.allow_unpriced,
             ),
             body_bytes=settings.limits.body_bytes,
+            bodies_bytes=settings.limits.bodies_bytes,
             stores_text=settings.retention.store_text,
         ),
         made,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.domain.secret import PREFIX
@@ -30,10 +31,7 @@ def read_or_create(path: Path) -> str:
         pass
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     secret = new_secret()
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secret + "\n")
+    draft = _draft(path, (secret,))
     try:
         # link() is atomic and refuses to replace: of two processes at first boot, one key survives.
         os.link(draft, path)
@@ -41,7 +39,42 @@ def read_or_create(path: Path) -> str:
         return _read(path)
     finally:
         draft.unlink()
+    _sync_folder(path)
     return secret
+
+
+def read_secrets(path: Path) -> tuple[str, ...]:
+    """The secrets in ``path``, one a line; none if there is no file. Raises ConfigurationError as above."""
+    try:
+        return tuple(_read(path).split())
+    except FileNotFoundError:
+        return ()
+
+
+def replace(path: Path, texts: Sequence[str]) -> None:
+    """Put these secrets, one a line, in the place of the file's; whoever reads meanwhile finds the old or the new."""
+    draft = _draft(path, texts)
+    draft.replace(path)
+    _sync_folder(path)
+
+
+def _draft(path: Path, texts: Sequence[str]) -> Path:
+    """A new file beside ``path`` that is on the disk: what is encrypted with a key must not outlive it."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+    with os.fdopen(descriptor, "w") as file:
+        file.write("\n".join(texts) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _read(path: Path) -> str:

@@ -31,7 +31,6 @@ from gateway.domain.pricing import (
     Window,
     complete,
     scaled,
-    unpriced,
 )
 from gateway.errors import ConfigurationError
 
@@ -132,15 +131,6 @@ class PriceList:
             if entry is not None and _belongs(entry, provider):
                 return _listed(name, entry)
         return None
-
-    def price(self, provider: str, model: str) -> Price:
-        """The listed price of a model at a provider; raises :class:`Unpriced` where there is none."""
-        listed = self.find(provider, model)
-        if listed is None:
-            raise unpriced(model, f"the price list has no such model of provider {provider!r}")
-        if listed.price is None:
-            raise unpriced(model, f"the price list's entry {listed.name!r} lacks input or output, or says zero")
-        return listed.price
 
     def models(self, provider: str, mode: str = "chat", *, retired_by: date | None = None) -> tuple[str, ...]:
         """The provider's own names of its priced models of one mode, in alphabetical order.

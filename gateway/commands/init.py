@@ -58,8 +58,10 @@ TEMPLATE = """\
 # What one request may be.
 #limits:
 #  body_bytes: 33554432
+#  bodies_bytes: 536870912
 #  header_bytes: 65536
 #  receive_s: 120
+#  connections: 8192
 #  deadline_s: 600
 #  default_output_tokens: 4096
 

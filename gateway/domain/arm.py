@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gateway.domain.prediction import Anchor
+
 
 class Strategy(StrEnum):
     """A search procedure; ``greedy`` is one call and no search."""
@@ -27,7 +29,8 @@ class Strategy(StrEnum):
 class Arm:
     """One way to answer: a model at some effort, or a search over it, or a cascade of arms.
 
-    Exactly one of ``model`` and ``cascade`` is set. ``parameters`` belong to the strategy.
+    Exactly one of ``model`` and ``cascade`` is set. ``parameters`` belong to the strategy. A cascade
+    asks its next arm where the one before is less sure of its answer than ``escalate_below``.
     """
 
     name: str
@@ -38,3 +41,6 @@ class Arm:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     verifier: str | None = None
     cascade: tuple[str, ...] = ()
+    like: Anchor | None = None
+    """Whose predicted success stands for this arm's until it has counts of its own."""
+    escalate_below: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.domain.arm import Arm
 from gateway.domain.money import Usd
@@ -45,3 +46,13 @@ class Plan:
     difficulty: str | None = None
     propensities: Mapping[str, float] = field(default_factory=dict)
     """Probability with which each arm could have been drawn; the taken arm's is never 0."""
+    rule: str | None = None
+    """The policy's rule that applied; None where its defaults did."""
+    fallbacks: tuple[Arm, ...] = ()
+    """What is tried next, in this order; each could have answered within the same ceilings."""
+    estimated_cost: Usd | None = None
+    """What the arm is expected to cost; None until its answers' lengths are known."""
+    is_observed: bool = False
+    """Only recorded: the ask was answered as if there were no policy."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What was decided from, in the words of the policy's cases; a policy can be tried on it again."""

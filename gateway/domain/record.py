@@ -29,7 +29,7 @@ class Result(StrEnum):
     CANCELLED = "cancelled"
     """We stopped it: a losing draw, or a shutdown."""
     INTERRUPTED = "interrupted"
-    """The gateway's process ended before the request was settled; what it spent is unknown."""
+    """The gateway stopped before the answer was complete, or its process ended: then what was spent is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ class RequestRecord:
     """One request from its first byte to its last; written exactly once, by request id.
 
     ``cost`` is the sum over calls with a known cost; ``is_cost_complete`` is False when some call's
-    spending is unknown.
+    spending is unknown. Budgets are charged the ceiling of such a call: ``charged`` is what they were
+    charged where that differs from ``cost``, and None where it does not.
     """
 
     id: str
@@ -99,13 +100,20 @@ class RequestRecord:
     error: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     text: StoredText | None = None
+    charged: Usd | None = None
+
+    @property
+    def charge(self) -> Usd:
+        """What the budgets were charged: the same in the purse and, after a restart, from the log."""
+        return self.cost if self.charged is None else self.charged
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
     """A request about to call its first upstream: all that will be known of it should the process end now.
 
-    The plan's cost ceiling is what its hold covers; ``accounts`` are those that the hold stands on.
+    ``accounts`` are those that its hold stands on, and ``ceiling`` what it holds of each: should the
+    process end, that is what they are charged, as nobody knows the cost.
     """
 
     id: str
@@ -119,6 +127,7 @@ class Opening:
     stream: bool
     plan: Plan | None
     accounts: tuple[str, ...] = ()
+    ceiling: Usd = ZERO
 
 
 _INTERRUPTED_STATUS = 500
@@ -143,4 +152,5 @@ def interrupted(opening: Opening) -> RequestRecord:
         plan=opening.plan,
         calls=(),
         error="interrupted: the gateway's process ended before the request was settled",
+        charged=opening.ceiling or None,
     )

@@ -16,20 +16,14 @@ _LONGEST_PAUSE_S = 2.0
 _NEVER_S = 0.001
 
 
-def time_left(exchange: Exchange) -> float:
-    """Seconds until the plan's deadline."""
-    assert exchange.plan is not None  # noqa: S101  calls are made for a plan
-    return exchange.plan.ceilings.deadline_s - (exchange.house.clock.monotonic() - exchange.ask.started)
-
-
 def upstream_call(exchange: Exchange, route: Route) -> UpstreamCall:
     """The call as it goes out, with the time that is left to it.
 
     Raises :class:`UpstreamTimedOut` when the plan's deadline has passed.
     """
-    ask, plan, model = exchange.ask, exchange.plan, exchange.model
-    assert plan is not None and model is not None  # noqa: S101, PT018  a route exists only after both
-    left_s = time_left(exchange)
+    ask, model = exchange.ask, exchange.model
+    assert model is not None  # noqa: S101  a route exists only after one is chosen
+    left_s = exchange.left_s
     if left_s < _NEVER_S:
         raise UpstreamTimedOut("the request's deadline passed before its model could be called", is_unbilled=True)
     terms = exchange.catalog.terms[model.upstream]

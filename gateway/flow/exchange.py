@@ -15,8 +15,9 @@ from gateway.domain.plan import Plan
 from gateway.domain.pricing import cost
 from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
 from gateway.domain.usage import Usage
-from gateway.errors import PonderError, Unpriced, UpstreamError, UpstreamRefused
+from gateway.errors import PonderError, Unavailable, Unpriced, UpstreamError, UpstreamRefused
 from gateway.flow.house import Catalog, House
+from gateway.flow.lane import Place
 
 _EFFORT_FIELDS = (
     "reasoning_effort",
@@ -40,6 +41,9 @@ _MOST_COUNTED = 10**9
 
 DISCONNECTED_STATUS: Final = 499
 """What the record says where the client left before any status: nginx's number for it."""
+
+_ENDED_WITH = {Result.DISCONNECTED: Result.DISCONNECTED, Result.INTERRUPTED: Result.CANCELLED}
+"""How a call ended that was still open when its request was settled with this result."""
 
 
 def effort_fields(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +87,7 @@ class Exchange:
 
     __slots__ = (
         "answer_id", "answer_text", "ask", "call_ceiling", "calls", "catalog", "cost", "degraded", "finish",
-        "first_byte", "hold", "house", "is_cost_complete", "is_settled", "key", "model", "open_call", "plan",
+        "first_byte", "hold", "house", "is_cost_complete", "is_settled", "key", "model", "open_call", "place", "plan",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, key: Key, house: House) -> None:
@@ -94,6 +98,7 @@ class Exchange:
         self.plan: Plan | None = None
         self.model: Model | None = None
         self.hold: Hold | None = None
+        self.place: Place | None = None
         self.call_ceiling: Usd = ZERO
         """The most that one call can cost, where somebody's limits want to know."""
         self.calls: list[CallRecord] = []
@@ -154,6 +159,12 @@ class Exchange:
             meter.tokens(model.name, "thinking", usage.thinking_tokens)
 
     @property
+    def left_s(self) -> float:
+        """Seconds until the plan's deadline."""
+        assert self.plan is not None  # noqa: S101  nothing is waited for before a plan
+        return self.plan.ceilings.deadline_s - (self.house.clock.monotonic() - self.ask.started)
+
+    @property
     def unknown_costs(self) -> int:
         """How many calls ended without anybody knowing what they cost."""
         return sum(call.cost is None for call in self.calls)
@@ -164,7 +175,7 @@ class Exchange:
             return
         self.is_settled = True
         if self.open_call is not None:
-            self.end_call(self.open_call, Result.DISCONNECTED if result is Result.DISCONNECTED else Result.FAILED)
+            self.end_call(self.open_call, _ENDED_WITH.get(result, Result.FAILED))
         ask = self.ask
         house = self.house
         total_s = house.clock.monotonic() - ask.started
@@ -191,23 +202,36 @@ class Exchange:
             error=f"{error.code}: {error.message}" if error else None,
             tags=ask.hints.tags,
             text=StoredText(ask.raw, self.answer_text) if self.catalog.stores_text else None,
+            charged=self._charge() if self.unknown_costs and self.call_ceiling else None,
         )
         house.journal.settle(record)
-        self._end_hold()
+        self._end_hold(record.charge)
+        if self.place is not None:
+            self.place.leave()
         self._publish(record)
+
+    def settle_unwanted(self) -> None:
+        """Settle a request that was cancelled: its client has left, or the gateway stops."""
+        if self.house.is_stopping:
+            stopping = Unavailable("the gateway stopped before the answer was complete")
+            self.settle(Result.INTERRUPTED, Unavailable.status, stopping)
+        else:
+            self.settle(Result.DISCONNECTED, DISCONNECTED_STATUS)
 
     def settle_fault(self) -> None:
         """Settle a request that a fault of our own ended: what its calls may have cost stays on record."""
         self.settle(Result.FAILED, PonderError.status, PonderError("a fault of the gateway ended the request"))
 
-    def _end_hold(self) -> None:
-        """Settle the hold with what was spent; a call whose cost nobody can know is charged at its ceiling."""
+    def _charge(self) -> Usd:
+        """What budgets are charged: a call whose cost nobody can know counts at its ceiling."""
+        return Usd(self.cost + self.call_ceiling * self.unknown_costs)
+
+    def _end_hold(self, amount: Usd) -> None:
         if self.hold is None:
             return
-        amount = self.cost + self.call_ceiling * self.unknown_costs
         usages = [call.usage for call in self.calls if call.usage is not None]
         tokens = sum(usage.prompt_tokens + usage.output_tokens for usage in usages)
-        self.house.settlements.end(self.hold, Usd(amount), tokens)
+        self.house.settlements.end(self.hold, amount, tokens)
 
     def _publish(self, record: RequestRecord) -> None:
         model = self.model.name if self.model else "unknown"

@@ -9,7 +9,6 @@ from gateway.domain.ask import Ask, Operation
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, Usd
 from gateway.domain.pricing import ceiling
-from gateway.domain.record import Opening
 from gateway.errors import BudgetExhausted, Unpriced
 from gateway.flow.exchange import Exchange
 from gateway.flow.route import Route, with_output_limit
@@ -47,7 +46,7 @@ _UNKNOWN_CONTEXT = 1_000_000
 
 
 async def hold(exchange: Exchange, route: Route) -> Route:
-    """Take the exchange's hold and note in the journal that its call comes; the route, capped where money is short.
+    """Take the exchange's hold; the route, capped where money is short.
 
     Raises RateLimited, BudgetExhausted or Unavailable, and then nothing is held.
     """
@@ -66,7 +65,6 @@ async def hold(exchange: Exchange, route: Route) -> Route:
         if assumed is not None:
             exchange.degraded.append(f"capped: {assumed} output tokens are assumed where nobody states a limit")
             route = with_output_limit(route, exchange.catalog.terms, assumed)
-    _write_down(exchange)
     return route
 
 
@@ -102,23 +100,6 @@ async def hold_again(exchange: Exchange) -> None:
     if more > ZERO:
         exchange.hold = await house.purse.extend(held, more, now=house.clock.now())
         house.settlements.watch(exchange.hold)
-
-
-def _write_down(exchange: Exchange) -> None:
-    ask = exchange.ask
-    exchange.house.journal.open(
-        Opening(
-            id=ask.request_id,
-            started_at=ask.started_at,
-            key_id=exchange.key.id,
-            dialect=ask.endpoint.dialect,
-            endpoint=ask.endpoint.path,
-            model_asked=ask.model[:200],
-            stream=ask.is_stream,
-            plan=exchange.plan,
-            accounts=exchange.hold.accounts if exchange.hold else (),
-        )
-    )
 
 
 async def _affordable_output(exchange: Exchange, bound: int) -> int | None:

@@ -97,15 +97,22 @@ def _facts(ask: Ask) -> Facts:
 
 
 async def _check_pin(exchange: Exchange, model: Model) -> None:
-    """A stored response lives at one upstream; continuing it elsewhere cannot work."""
+    """A stored response belongs to the key that it was made for, and lives at one upstream."""
     previous = exchange.ask.body.get("previous_response_id")
     if previous is None or exchange.ask.endpoint.dialect is not Dialect.OPENAI_RESPONSES:
         return
-    home = await exchange.house.answers.upstream_of(str(previous))
-    if home is not None and home != model.upstream:
+    home = await exchange.house.answers.home_of(str(previous))
+    if home is None:
+        return
+    if home.key_id != exchange.key.id:
         raise InvalidRequest(
-            f"previous_response_id is stored at upstream {home!r}, and model {model.name!r} is at {model.upstream!r}; "
-            f"ask for a model at {home!r}, or send the whole conversation as input",
+            "previous_response_id names no response of this key; send the whole conversation as input",
+            param="previous_response_id",
+        )
+    if home.upstream != model.upstream:
+        raise InvalidRequest(
+            f"previous_response_id is stored at upstream {home.upstream!r}, and model {model.name!r} is at "
+            f"{model.upstream!r}; ask for a model at {home.upstream!r}, or send the whole conversation as input",
             param="previous_response_id",
         )
 

@@ -6,12 +6,13 @@ import asyncio
 from typing import Protocol
 
 from gateway.domain.ask import Ask
-from gateway.domain.record import Result
+from gateway.domain.money import ZERO
+from gateway.domain.record import Opening, Result
 from gateway.errors import PonderError, UpstreamError
 from gateway.flow import stream, whole
 from gateway.flow.admit import admit
 from gateway.flow.attempts import result_of
-from gateway.flow.exchange import DISCONNECTED_STATUS, Exchange
+from gateway.flow.exchange import Exchange
 from gateway.flow.hold import hold
 from gateway.flow.house import House
 from gateway.flow.reply import Reply
@@ -30,9 +31,10 @@ class Arrival(Protocol):
 
 
 async def serve(arrival: Arrival, house: House) -> Reply:
-    """Admit, read, decide, hold, call, settle. Raises PonderError; whatever was spent is on record by then.
+    """Admit, read, decide, hold, wait for a place, call, settle.
 
-    A fault of our own is on record as well before it goes on to the log.
+    Raises PonderError; whatever was spent is on record by then. A fault of our own is on record as well
+    before it goes on to the log.
     """
     key = admit(arrival.credential, house.keys, house.clock.now())
     ask = await arrival.read()
@@ -42,6 +44,8 @@ async def serve(arrival: Arrival, house: House) -> Reply:
         if route.estimates_tokens:
             return whole.estimate_tokens(exchange)
         route = await hold(exchange, route)
+        await _take_place(exchange)
+        _write_down(exchange)
         if ask.is_stream:
             return await stream.start(exchange, route)
         return await whole.answer(exchange, route)
@@ -52,8 +56,35 @@ async def serve(arrival: Arrival, house: House) -> Reply:
         exchange.settle(Result.REFUSED, error.http_status, error)
         raise
     except asyncio.CancelledError:
-        exchange.settle(Result.DISCONNECTED, DISCONNECTED_STATUS)
+        exchange.settle_unwanted()
         raise
     except BaseException:
         exchange.settle_fault()
         raise
+
+
+async def _take_place(exchange: Exchange) -> None:
+    """Wait in the upstream's lane. Raises RateLimited or Unavailable where no place can come in time."""
+    model, house = exchange.model, exchange.house
+    assert model is not None  # noqa: S101  a route is planned before a place is wanted
+    bounds = exchange.catalog.terms[model.upstream].bounds
+    exchange.place = await house.lanes.to(model.upstream).enter(exchange.key, bounds, exchange.left_s)
+
+
+def _write_down(exchange: Exchange) -> None:
+    """Note in the journal that a call comes. Raises Unavailable where that cannot be written and must be."""
+    ask = exchange.ask
+    exchange.house.journal.open(
+        Opening(
+            id=ask.request_id,
+            started_at=ask.started_at,
+            key_id=exchange.key.id,
+            dialect=ask.endpoint.dialect,
+            endpoint=ask.endpoint.path,
+            model_asked=ask.model[:200],
+            stream=ask.is_stream,
+            plan=exchange.plan,
+            accounts=exchange.hold.accounts if exchange.hold else (),
+            ceiling=exchange.hold.ceiling if exchange.hold else ZERO,
+        )
+    )

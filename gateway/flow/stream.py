@@ -19,12 +19,12 @@ from gateway.domain.chat import Dialect
 from gateway.domain.record import Result
 from gateway.domain.usage import Usage, UsageSource
 from gateway.errors import InvalidRequest, UpstreamError, UpstreamFailed, UpstreamOverloaded, UpstreamRateLimited
-from gateway.flow.attempts import pause_or_raise, result_of, time_left, upstream_call
-from gateway.flow.exchange import DISCONNECTED_STATUS, Exchange, OpenCall
+from gateway.flow.attempts import pause_or_raise, result_of, upstream_call
+from gateway.flow.exchange import Exchange, OpenCall
 from gateway.flow.reply import Streamed, cost_comment, decision_headers, request_id_headers
 from gateway.flow.route import Route
 from gateway.flow.view import PassThrough, Translated, View
-from gateway.ports import UpstreamReply
+from gateway.ports import AnswerHome, UpstreamReply
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -46,7 +46,7 @@ async def start(exchange: Exchange, route: Route) -> Streamed:
             await relay.aclose()
             raise
         headers = [*_HEADERS, *decision_headers(exchange), *request_id_headers(exchange.ask)]
-        return Streamed(headers, first, relay, time_left(exchange))
+        return Streamed(headers, first, relay, exchange.left_s)
 
 
 def _view(exchange: Exchange, route: Route) -> View:
@@ -91,8 +91,8 @@ class _Relay:
             exchange.settle(Result.TRUNCATED if result_of(error) is Result.FAILED else result_of(error), 200, error)
             yield self._view.failure(error.message, error.code)
         except (GeneratorExit, asyncio.CancelledError):
-            self._end(call, Result.DISCONNECTED, None)
-            exchange.settle(Result.DISCONNECTED, DISCONNECTED_STATUS)
+            self._end(call, Result.CANCELLED if exchange.house.is_stopping else Result.DISCONNECTED, None)
+            exchange.settle_unwanted()
             raise
         except BaseException:
             exchange.settle_fault()
@@ -151,7 +151,7 @@ class _Relay:
         result = Result.ANSWERED if error is None else Result.FAILED
         self._end(call, result, error, is_complete=True)
         if self._route.dialect is Dialect.OPENAI_RESPONSES and view.answer_id and exchange.model is not None:
-            exchange.house.answers.remember(view.answer_id, exchange.model.upstream)
+            exchange.house.answers.remember(view.answer_id, AnswerHome(exchange.model.upstream, exchange.key.id))
         exchange.settle(result, 200, error)
         return cost_comment(exchange)
 

@@ -15,6 +15,7 @@ from gateway.flow.attempts import pause_or_raise, result_of, upstream_call
 from gateway.flow.exchange import Exchange
 from gateway.flow.reply import Whole, cost_header, decision_headers, request_id_headers
 from gateway.flow.route import Route
+from gateway.ports import AnswerHome
 
 _JSON = (b"content-type", b"application/json")
 
@@ -85,7 +86,7 @@ def _note_answer(exchange: Exchange, route: Route, body: Mapping[str, Any]) -> N
     if isinstance(answer_id, str):
         exchange.answer_id = answer_id
         if route.dialect is Dialect.OPENAI_RESPONSES and exchange.model is not None:
-            exchange.house.answers.remember(answer_id, exchange.model.upstream)
+            exchange.house.answers.remember(answer_id, AnswerHome(exchange.model.upstream, exchange.key.id))
     finish = body.get("stop_reason") or body.get("status")
     choices = body.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):

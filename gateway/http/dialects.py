@@ -12,7 +12,7 @@ from gateway.flow.house import House
 from gateway.flow.reply import Streamed, Whole
 from gateway.flow.serve import serve
 from gateway.http.asgi import Receive, Scope, Send
-from gateway.http.door import ClientGone, Door
+from gateway.http.door import Bodies, ClientGone, Door
 from gateway.http.faults import REQUEST_ID, error_response
 from gateway.http.identity import new_request_id
 
@@ -41,6 +41,10 @@ class DialectEndpoints:
         self._house = house
         self._patience_s = patience_s
         self._rounds = _Rounds()
+        self._bodies = Bodies(house.catalog.bodies_bytes)
+        house.meter.watch(
+            "ponder_bodies_bytes", "Bytes of request bodies held in memory.", lambda: self._bodies.held_bytes
+        )
 
     async def __call__(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request and send its answer, or its error in the caller's dialect."""
@@ -48,6 +52,7 @@ class DialectEndpoints:
         now = house.clock.now()
         request_id = scope[REQUEST_ID] = new_request_id(now)
         watch = _DisconnectWatch(receive, self._rounds)
+        self._bodies.limit_bytes = house.catalog.bodies_bytes
         door = Door(
             scope,
             receive,
@@ -56,6 +61,7 @@ class DialectEndpoints:
             body_bytes=house.catalog.body_bytes,
             now=now,
             started=house.clock.monotonic(),
+            bodies=self._bodies,
             on_read=watch.begin_later,
         )
         house.meter.in_flight += 1
@@ -79,6 +85,7 @@ class DialectEndpoints:
                 raise
         finally:
             watch.end()
+            self._bodies.give_back(door.held_bytes)
             house.meter.in_flight -= 1
 
     def _note_refusal(self, endpoint: Endpoint, request_id: str, error: PonderError) -> None:

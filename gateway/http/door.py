@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.dialects.json_bytes import check_object, loads, without
 from gateway.domain.ask import NO_HINTS, Ask, Endpoint, Hints, Operation
-from gateway.errors import InvalidRequest, TooLarge
+from gateway.errors import InvalidRequest, TooLarge, Unavailable
 from gateway.http.asgi import Receive, Scope
 
 _KEPT = {
@@ -34,6 +34,30 @@ _MAX_TAG_LENGTH = 64
 _LABEL = re.compile(r"[a-z0-9_/.-]{1,64}")
 
 
+class Bodies:
+    """How many bytes of request bodies are held, over all requests being served, and how many may be."""
+
+    __slots__ = ("held_bytes", "limit_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.held_bytes = 0
+
+    def take(self, size: int) -> None:
+        """Make room for a piece of a body. Raises Unavailable where there is none."""
+        if self.held_bytes + size > self.limit_bytes:
+            raise Unavailable(
+                f"requests being served hold {self.held_bytes} bytes, and limits.bodies_bytes allows "
+                f"{self.limit_bytes}; try again when some have been answered",
+                retry_after_s=1.0,
+            )
+        self.held_bytes += size
+
+    def give_back(self, size: int) -> None:
+        """The body of an answered request is gone."""
+        self.held_bytes -= size
+
+
 class ClientGone(Exception):
     """The client disconnected before its request was complete."""
 
@@ -42,6 +66,7 @@ class Door:
     """One arrival: satisfies ``flow.serve.Arrival``. ``on_read`` is told when the body is complete."""
 
     __slots__ = (
+        "_bodies",
         "_body_bytes",
         "_endpoint",
         "_headers",
@@ -50,6 +75,7 @@ class Door:
         "_receive",
         "_request_id",
         "_started",
+        "held_bytes",
         "is_read",
     )
 
@@ -63,9 +89,13 @@ class Door:
         body_bytes: int,
         now: float,
         started: float,
+        bodies: Bodies,
         on_read: Callable[[], None],
     ) -> None:
         self._receive = receive
+        self._bodies = bodies
+        self.held_bytes = 0
+        """What this arrival's body takes of all bodies' memory; whoever made the door gives it back."""
         self._on_read = on_read
         self.is_read = False
         self._endpoint = endpoint
@@ -120,26 +150,19 @@ class Door:
         length = self._headers.get("content-length", "")
         if length.isdecimal() and int(length) > limit:
             raise _too_large(limit)
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if len(body) > limit:
-                raise _too_large(limit)
-            return body
-        pieces = [body]
-        size = len(body)
-        while message.get("more_body", False):
+        pieces: list[bytes] = []
+        while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            piece = message.get("body", b"")
-            size += len(piece)
-            if size > limit:
+            piece: bytes = message.get("body", b"")
+            if self.held_bytes + len(piece) > limit:
                 raise _too_large(limit)
+            self._bodies.take(len(piece))
+            self.held_bytes += len(piece)
+            if not message.get("more_body", False):
+                return b"".join((*pieces, piece)) if pieces else piece
             pieces.append(piece)
-        return b"".join(pieces)
 
 
 def _too_large(limit: int) -> TooLarge:

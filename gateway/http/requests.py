@@ -63,6 +63,7 @@ def as_json(record: RequestRecord) -> dict[str, Any]:
         "error": record.error,
         "cost_usd": show(record.cost),
         "is_cost_complete": record.is_cost_complete,
+        "charged_usd": show(record.charge),
         "first_byte_s": _seconds(record.first_byte_s),
         "total_s": _seconds(record.total_s),
         "answer_id": record.answer_id,
@@ -93,6 +94,11 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "category": plan.category,
         "difficulty": plan.difficulty,
         "propensities": dict(plan.propensities),
+        "rule": plan.rule,
+        "fallbacks": [arm.name for arm in plan.fallbacks],
+        "estimated_cost_usd": None if plan.estimated_cost is None else show(plan.estimated_cost),
+        "is_observed": plan.is_observed,
+        "facts": dict(plan.facts),
     }
 
 

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with two limits that it lacks: on a request's head, and on its time to arrive.
+"""uvicorn's HTTP protocol with limits that it lacks: on a request's head, on its time to arrive, and on connections.
 
 Without them, a client that never ends its headers makes the process keep all it sends, and one that
 sends a byte a minute keeps a connection for ever.
@@ -13,8 +13,10 @@ from typing import ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.dialects.json_bytes import dumps
+from gateway.settings import LimitsSettings
 
 _TOO_LARGE = "the request's URL and headers are larger than {} bytes, the limit set by limits.header_bytes"
+_CROWDED = "{} connections are open, as many as limits.connections allows"
 _LATE = "the request did not arrive within {:g} s, the limit set by limits.receive_s"
 
 
@@ -23,6 +25,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     _header_limit: ClassVar[int]
     _receive_s: ClassVar[float]
+    _connection_limit: ClassVar[int]
 
     _chunk_bytes = 0
     _head_bytes = 0
@@ -33,6 +36,9 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self._connection_limit:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, _CROWDED.format(self._connection_limit), "retry-after: 1\r\n")
+            return
         self._late = self.loop.call_later(self._receive_s, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -87,20 +93,27 @@ class _BoundedProtocol(HttpToolsProtocol):
         else:
             super().send_400_response(msg)
 
-    def _refuse(self, status: HTTPStatus, message: str) -> None:
-        body = dumps({"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}})
+    def _refuse(self, status: HTTPStatus, message: str, header: str = "") -> None:
+        kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+        body = dumps({"error": {"message": message, "type": kind, "param": None, "code": None}})
         self.transport.write(
             f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+            f"content-length: {len(body)}\r\n{header}connection: close\r\n\r\n".encode()
             + body
         )
         self.transport.close()
 
 
-def bounded_protocol(header_bytes: int, receive_s: float) -> type[HttpToolsProtocol]:
+def bounded_protocol(limits: LimitsSettings) -> type[HttpToolsProtocol]:
     """The protocol class for uvicorn's ``http`` setting.
 
     URL and headers may have ``header_bytes``; a request must arrive whole within ``receive_s`` of its
-    first byte, and a connection's first byte within ``receive_s`` of its opening.
+    first byte, and a connection's first byte within ``receive_s`` of its opening. One more connection
+    than ``connections`` is answered 503 and closed.
     """
-    return type("BoundedProtocol", (_BoundedProtocol,), {"_header_limit": header_bytes, "_receive_s": receive_s})
+    bounds = {
+        "_header_limit": limits.header_bytes,
+        "_receive_s": limits.receive_s,
+        "_connection_limit": limits.connections,
+    }
+    return type("BoundedProtocol", (_BoundedProtocol,), bounds)

@@ -13,6 +13,10 @@ from gateway.store.base import Database, open_async, translating
 from gateway.store.tables import keys, requests
 
 
+CHARGED_NANOS = func.coalesce(requests.c.charged_nanos, requests.c.cost_nanos)
+"""What a request took from its budgets."""
+
+
 class Balances:
     """Sums over the log of requests, by account."""
 
@@ -32,7 +36,7 @@ class Balances:
                 async with engine.connect() as connection:
                     for period in Period:
                         statement = (
-                            select(keys.c.id, keys.c.team_id, func.sum(requests.c.cost_nanos))
+                            select(keys.c.id, keys.c.team_id, func.sum(CHARGED_NANOS))
                             .join(keys, keys.c.id == requests.c.key_id)
                             .where(requests.c.started_at >= period_start(period, now))
                             .group_by(keys.c.id, keys.c.team_id)

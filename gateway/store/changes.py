@@ -104,6 +104,11 @@ class Changes:
         async with self.reading() as connection:
             return await _pepper(connection)
 
+    async def number(self) -> int:
+        """The number of the last change."""
+        async with self.reading() as connection:
+            return await last_number(connection)
+
     async def audit(self, *, limit: int, before: int | None = None, target: str | None = None) -> list[AuditEntry]:
         """The newest changes first, of one target if one is named; ``before`` a change's number."""
         statement = select(audit_log).order_by(audit_log.c.number.desc()).limit(limit)

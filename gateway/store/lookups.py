@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import Protocol
 
 from gateway.domain.record import RequestRecord
+from gateway.ports import AnswerHome
 from gateway.store.requests import Requests
 
 _REMEMBERED = 50_000
@@ -47,25 +48,25 @@ class FreshRequests:
 
 
 class StoredAnswers:
-    """Which upstream holds a stored response: the newest in memory, older ones in the database.
+    """Where stored responses are and whose: the newest in memory, older ones in the database.
 
     Satisfies :class:`gateway.ports.AnswerIndex`.
     """
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
-        self._newest: OrderedDict[str, str] = OrderedDict()
+        self._newest: OrderedDict[str, AnswerHome] = OrderedDict()
 
-    def remember(self, answer_id: str, upstream: str) -> None:
+    def remember(self, answer_id: str, home: AnswerHome) -> None:
         """Note where an answer came from; the oldest of 50,000 makes room."""
-        self._newest[answer_id] = upstream
+        self._newest[answer_id] = home
         if len(self._newest) > _REMEMBERED:
             self._newest.popitem(last=False)
 
-    async def upstream_of(self, answer_id: str) -> str | None:
-        """The upstream's name, or None when the answer was not made through this gateway."""
-        upstream = self._newest.get(answer_id)
-        if upstream is None:
+    async def home_of(self, answer_id: str) -> AnswerHome | None:
+        """Where the answer is and whose; None when it was not made through this gateway, or its record is gone."""
+        home = self._newest.get(answer_id)
+        if home is None:
             origin = await self._requests.find_answer(answer_id)
-            upstream = origin.upstream if origin else None
-        return upstream
+            home = AnswerHome(origin.upstream, origin.key_id) if origin else None
+        return home

@@ -23,6 +23,7 @@ from gateway.domain.arm import Arm, Strategy
 from gateway.domain.chat import Dialect
 from gateway.domain.money import from_nanos, to_nanos, usd
 from gateway.domain.plan import Ceilings, Dropped, Plan
+from gateway.domain.prediction import Anchor
 from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
 from gateway.domain.usage import Usage, UsageSource
 from gateway.store.base import Unstorable
@@ -125,6 +126,7 @@ def _add(batch: Batch, record: RequestRecord, form: Form) -> None:
             record.finish,
             record.error,
             _json(record.tags) if record.tags else "{}",
+            None if record.charged is None else to_nanos(record.charged),
         )
     )
     for number, call in enumerate(record.calls):
@@ -257,6 +259,7 @@ def to_record(request: RowMapping, draws: Iterable[RowMapping], text: RowMapping
         finish=request["finish"],
         error=request["error"],
         tags=request["tags"],
+        charged=None if request["charged_nanos"] is None else from_nanos(request["charged_nanos"]),
         text=None if text is None else StoredText(request=text["request"], answer=text["answer"]),
     )
 
@@ -299,12 +302,25 @@ def _to_usage(draw: RowMapping) -> Usage:
 
 
 def _to_plan(document: Mapping[str, Any]) -> Plan:
-    arm, ceilings = document["arm"], document["ceilings"]
+    ceilings, estimated_cost = document["ceilings"], document.get("estimated_cost")
     known = {
         **document,
-        "arm": Arm(**{**arm, "strategy": Strategy(arm["strategy"]), "cascade": tuple(arm["cascade"])}),
+        "arm": _to_arm(document["arm"]),
         "ceilings": Ceilings(**{**ceilings, "cost": None if ceilings["cost"] is None else usd(ceilings["cost"])}),
         "reasons": tuple(document["reasons"]),
         "dropped": tuple(Dropped(**item) for item in document["dropped"]),
+        "fallbacks": tuple(_to_arm(arm) for arm in document.get("fallbacks", ())),
+        "estimated_cost": None if estimated_cost is None else usd(estimated_cost),
     }
     return Plan(**known)
+
+
+def _to_arm(document: Mapping[str, Any]) -> Arm:
+    like = document.get("like")
+    known = {
+        **document,
+        "strategy": Strategy(document["strategy"]),
+        "cascade": tuple(document["cascade"]),
+        "like": None if like is None else Anchor(like),
+    }
+    return Arm(**known)

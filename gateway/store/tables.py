@@ -23,6 +23,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
 )
 
@@ -56,8 +57,10 @@ requests = Table(
     Column("finish", Text),
     Column("error", Text),
     Column("tags", Document, nullable=False),
+    Column("charged_nanos", BigInteger),
 )
-"""One row per request: the decision, its spending and its latency."""
+"""One row per request: the decision, its spending and its latency. ``charged_nanos`` is what budgets were
+charged, where that is not the cost: a call whose cost nobody knows is charged at its ceiling."""
 
 Index(None, requests.c.id)
 Index(None, requests.c.key_id, requests.c.started_at)
@@ -219,3 +222,62 @@ audit_log = Table(
 """One row per change, never altered or deleted: triggers refuse it."""
 
 Index(None, audit_log.c.target, audit_log.c.number)
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("started_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("compared", BigInteger, nullable=False),
+    Column("differing", BigInteger, nullable=False),
+    Column("difference_nanos", BigInteger, nullable=False),
+    Column("details", Document, nullable=False),
+)
+"""What the nightly checks of the books found, one row per day and kind of check. The row is written as its check
+begins, so that one process does it; ``details`` holds the largest differences."""
+
+provider_keys = Table(
+    "provider_keys",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    Column("encrypted_with", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("set_at", UtcTime, nullable=False),
+)
+"""Keys of model providers, encrypted. ``version`` is the number of the change that set the key, ``encrypted_with``
+the fingerprint of the encryption key."""
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("window_start", UtcTime, nullable=False),
+    Column("amount_nanos", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("webhook", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", UtcTime, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),
+    Column("error", Text),
+    UniqueConstraint("account", "period", "window_start", "amount_nanos", "event", "webhook", name="uq_notices_once"),
+)
+"""What webhooks are told of budgets: each thing once, whichever process notices it first. ``webhook`` is the
+fingerprint of an address, as an address may hold a secret."""
+
+Index(
+    None,
+    notices.c.next_at,
+    sqlite_where=notices.c.state == "pending",
+    postgresql_where=notices.c.state == "pending",
+)

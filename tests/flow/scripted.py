@@ -19,9 +19,10 @@ from gateway.domain.model import Model
 from gateway.domain.pricing import per_mtok
 from gateway.domain.record import Opening, RequestRecord
 from gateway.flow.house import Catalog, House, Terms
+from gateway.flow.lane import Bounds, Lanes
 from gateway.flow.settlements import Settlements
 from gateway.policy.decide import Snapshots
-from gateway.ports import UpstreamCall, UpstreamReply
+from gateway.ports import AnswerHome, UpstreamCall, UpstreamReply
 from gateway.telemetry import AccessLog, Meter
 
 REQUEST_ID = "0199-request"
@@ -105,7 +106,7 @@ class Kept:
     def __init__(self) -> None:
         self.openings: list[Opening] = []
         self.records: list[RequestRecord] = []
-        self.answers: dict[str, str] = {}
+        self.answers: dict[str, AnswerHome] = {}
 
     def open(self, opening: Opening) -> None:
         """Keep that a request is about to call a model."""
@@ -123,11 +124,11 @@ class Kept:
         """The one key."""
         return Key("k1", "test") if secret == SECRET else None
 
-    def remember(self, answer_id: str, upstream: str) -> None:
+    def remember(self, answer_id: str, home: AnswerHome) -> None:
         """Keep an answer's home."""
-        self.answers[answer_id] = upstream
+        self.answers[answer_id] = home
 
-    async def upstream_of(self, answer_id: str) -> str | None:
+    async def home_of(self, answer_id: str) -> AnswerHome | None:
         """An answer's home."""
         return self.answers.get(answer_id)
 
@@ -150,9 +151,14 @@ def house_of(upstream: ScriptedUpstream, kept: Kept, *, stores_text: bool = Fals
     catalog = Catalog(
         models={"m": Model("m", upstream.name, "m", price, context_tokens=1000)},
         upstreams={upstream.name: upstream},
-        terms={upstream.name: Terms(first_byte_s=9, idle_s=9, retries=retries, is_openai=False)},
+        terms={
+            upstream.name: Terms(
+                first_byte_s=9, idle_s=9, retries=retries, is_openai=False, bounds=Bounds(places=8, queue=8)
+            )
+        },
         snapshots=Snapshots(deadline_s=60, default_output_tokens=100, may_serve_unpriced=False),
         body_bytes=1024,
+        bodies_bytes=1024 * 1024,
         stores_text=stores_text,
     )
     codecs = (openai_chat.CODEC, openai_responses.CODEC, anthropic_messages.CODEC)
@@ -164,6 +170,7 @@ def house_of(upstream: ScriptedUpstream, kept: Kept, *, stores_text: bool = Fals
         journal=kept,
         purse=purse,
         settlements=Settlements(purse, FixedClock(), lease_s=60),
+        lanes=Lanes(FixedClock()),
         answers=kept,
         clock=FixedClock(),
         meter=Meter(),

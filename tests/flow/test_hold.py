@@ -124,13 +124,11 @@ async def _held(budget: str | None, **members: Any) -> tuple[Exchange, Route]:
     """A request for ``m`` after its hold, with a key that may spend ``budget`` dollars."""
     limits = Limits(budgets=(Budget(usd(Decimal(budget)), Period.TOTAL),)) if budget is not None else Limits()
     key = Key("k1", "test", accounts=(Account("key:k1", limits),))
-    kept = Kept()
-    house = house_of(ScriptedUpstream(Dialect.OPENAI_CHAT), kept)
+    house = house_of(ScriptedUpstream(Dialect.OPENAI_CHAT), Kept())
     snapshots = replace(house.catalog.snapshots, default_output_tokens=10_000)
     house.catalog = replace(house.catalog, snapshots=snapshots)
     exchange = Exchange(_ask(**members), key, house)
     route = await hold(exchange, await plan_route(exchange))
-    assert [opening.id for opening in kept.openings] == [exchange.ask.request_id]
     return exchange, route
 
 

@@ -10,9 +10,11 @@ import uvicorn
 
 from gateway.http.asgi import Receive, Scope, Send
 from gateway.http.server import bounded_protocol
+from gateway.settings import LimitsSettings
 
 LIMIT = 2048
-RECEIVE_S = 0.3
+CONNECTIONS = 3
+LIMITS = LimitsSettings(header_bytes=LIMIT, receive_s=1, connections=CONNECTIONS)
 
 
 async def _hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -27,9 +29,7 @@ async def _hello(scope: Scope, receive: Receive, send: Send) -> None:
 async def port() -> AsyncIterator[int]:
     """A served application with the limit."""
     server = uvicorn.Server(
-        uvicorn.Config(
-            _hello, host="127.0.0.1", port=0, http=bounded_protocol(LIMIT, RECEIVE_S), lifespan="off", log_config=None
-        )
+        uvicorn.Config(_hello, host="127.0.0.1", port=0, http=bounded_protocol(LIMITS), lifespan="off", log_config=None)
     )
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  uvicorn offers nothing else to wait for
@@ -100,5 +100,21 @@ async def test_a_kept_connection_is_not_given_up_for_being_idle(port: int) -> No
         while await reader.readline() != b"\r\n":
             pass
         await reader.readexactly(2)
-        await asyncio.sleep(2 * RECEIVE_S)
+        await asyncio.sleep(2 * LIMITS.receive_s)
     writer.close()
+
+
+async def test_one_connection_too_many_is_answered_and_closed(port: int) -> None:
+    """As many connections as the limit says stay open; the next is told 503 and when to come back, then closed."""
+    kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1\r\n" in answer
+    assert b"limits.connections" in answer
+    writer.close()
+    kept.pop()[1].close()
+    await asyncio.sleep(0.05)  # the server has to notice
+    assert await _status_of(port, _request(100)) == b"200"
+    for _, each in kept:
+        each.close()

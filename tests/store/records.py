@@ -10,6 +10,7 @@ from gateway.domain.arm import Arm, Strategy
 from gateway.domain.chat import Dialect
 from gateway.domain.money import ZERO, usd
 from gateway.domain.plan import Ceilings, Dropped, Plan
+from gateway.domain.prediction import Anchor
 from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
 from gateway.domain.usage import Usage, UsageSource
 
@@ -78,6 +79,7 @@ FULL = request(
             parameters={"escalate_below": 0.7, "votes": 8},
             verifier="prm",
             cascade=("vote", "think"),
+            escalate_below=0.7,
         ),
         ceilings=Ceilings(usd("0.25"), 4096, 60.0),
         reasons=("the rule for math", "höher"),
@@ -88,6 +90,11 @@ FULL = request(
         category="math",
         difficulty="hard",
         propensities={"step-up": 0.97, "think": 0.03},
+        rule="checkable work",
+        fallbacks=(Arm("think", "claude", effort="medium", like=Anchor.STRONG), Arm("fast", "gpt-mini")),
+        estimated_cost=usd("0.0123"),
+        is_observed=True,
+        facts={"category": "math", "tokens": 120, "tag": {"app": "tutor"}},
     ),
     calls=(
         call(

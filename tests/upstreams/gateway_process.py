@@ -60,6 +60,12 @@ class GatewayProcess:
         assert self._process is not None
         return self._process.wait(STOP_S)
 
+    def resident_bytes(self) -> int:
+        """The process's resident memory."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text("ascii")
+        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
     @property
     def address(self) -> str:
         """``http://127.0.0.1:PORT``."""

@@ -19,8 +19,9 @@ import orjson
 
 from gateway.domain.arm import Arm, Strategy
 from gateway.domain.chat import Dialect
-from gateway.domain.money import Usd
+from gateway.domain.money import ZERO, Usd
 from gateway.domain.plan import Ceilings, Dropped, Plan
+from gateway.domain.prediction import Anchor
 from gateway.domain.record import CallRecord, Opening, RequestRecord, Result, StoredText
 from gateway.domain.usage import Usage, UsageSource
 
@@ -48,8 +49,14 @@ USAGE_MEMBERS = (
     *("thinking_tokens", "audio_input_tokens", "audio_output_tokens", "web_searches", "service_tier"),
     *("reported_cost_usd", "source", "raw"),
 )
-PLAN_MEMBERS = ("reasons", "policy", "policy_digest", "profile_version", "category", "difficulty", "propensities")
-ARM_MEMBERS = ("name", "model", "effort", "thinking_tokens", "strategy", "parameters", "verifier", "cascade")
+PLAN_MEMBERS = (
+    *("reasons", "policy", "policy_digest", "profile_version", "category", "difficulty", "propensities"),
+    *("rule", "is_observed", "facts"),
+)
+ARM_MEMBERS = (
+    *("name", "model", "effort", "thinking_tokens", "strategy", "parameters", "verifier", "cascade"),
+    *("like", "escalate_below"),
+)
 
 _opening_values = attrgetter(*OPENING_MEMBERS)
 _record_values = attrgetter(*RECORD_MEMBERS)
@@ -65,7 +72,7 @@ class Unreadable(ValueError):
 
 def encode_opening(opening: Opening) -> bytes:
     """The entry that says this request is about to call a model."""
-    return _dump((_OPENED, VERSION, _opening_values(opening), _plan(opening.plan)))
+    return _dump((_OPENED, VERSION, _opening_values(opening), _plan(opening.plan), str(opening.ceiling)))
 
 
 def encode_record(record: RequestRecord) -> bytes:
@@ -80,6 +87,7 @@ def encode_record(record: RequestRecord) -> bytes:
             _plan(record.plan),
             [_call(call) for call in record.calls],
             None if text is None else (b64encode(text.request).decode(), b64encode(text.answer).decode()),
+            None if record.charged is None else str(record.charged),
         )
     )
 
@@ -131,11 +139,13 @@ def _plan(plan: Plan | None) -> Values | None:
         return None
     ceilings = plan.ceilings
     cost = None if ceilings.cost is None else str(ceilings.cost)
+    estimated_cost = None if plan.estimated_cost is None else str(plan.estimated_cost)
     return (
         _plan_values(plan),
         _arm_values(plan.arm),
-        (cost, ceilings.output_tokens, ceilings.deadline_s),
+        (cost, ceilings.output_tokens, ceilings.deadline_s, estimated_cost),
         [(dropped.option, dropped.reason) for dropped in plan.dropped],
+        [_arm_values(arm) for arm in plan.fallbacks],
     )
 
 
@@ -154,15 +164,15 @@ def _members(names: tuple[str, ...], values: list[Any]) -> dict[str, Any]:
 
 
 def _read_opening(rest: list[Any]) -> Opening:
-    values, plan, *_ = rest
+    values, plan, *later = rest
     members = _members(OPENING_MEMBERS, values)
     members["dialect"] = Dialect(members["dialect"])
     members["accounts"] = tuple(members["accounts"])
-    return Opening(plan=_read_plan(plan), **members)
+    return Opening(plan=_read_plan(plan), ceiling=_read_usd(later[0]) if later else ZERO, **members)
 
 
 def _read_record(rest: list[Any]) -> RequestRecord:
-    values, cost, plan, calls, text, *_ = rest
+    values, cost, plan, calls, text, *later = rest
     members = _members(RECORD_MEMBERS, values)
     members["dialect"] = Dialect(members["dialect"])
     members["result"] = Result(members["result"])
@@ -172,6 +182,7 @@ def _read_record(rest: list[Any]) -> RequestRecord:
         plan=_read_plan(plan),
         calls=tuple(_read_call(*call[:3]) for call in calls),
         text=None if text is None else StoredText(b64decode(text[0]), b64decode(text[1])),
+        charged=_read_usd(later[0]) if later and later[0] is not None else None,
         **members,
     )
 
@@ -193,18 +204,27 @@ def _read_usage(values: list[Any]) -> Usage:
 def _read_plan(document: list[Any] | None) -> Plan | None:
     if document is None:
         return None
-    values, arm, (cost, output_tokens, deadline_s, *_), dropped, *_ = document
+    values, arm, (cost, output_tokens, deadline_s, *further), dropped, *later = document
+    estimated_cost = further[0] if further else None
     members = _members(PLAN_MEMBERS, values)
     members["reasons"] = tuple(members["reasons"])
-    arm_members = _members(ARM_MEMBERS, arm)
-    arm_members["strategy"] = Strategy(arm_members["strategy"])
-    arm_members["cascade"] = tuple(arm_members["cascade"])
     return Plan(
-        arm=Arm(**arm_members),
+        arm=_read_arm(arm),
         ceilings=Ceilings(None if cost is None else _read_usd(cost), output_tokens, deadline_s),
         dropped=tuple(Dropped(option, reason) for option, reason, *_ in dropped),
+        estimated_cost=None if estimated_cost is None else _read_usd(estimated_cost),
+        fallbacks=tuple(_read_arm(fallback) for fallback in later[0]) if later else (),
         **members,
     )
+
+
+def _read_arm(values: list[Any]) -> Arm:
+    members = _members(ARM_MEMBERS, values)
+    members["strategy"] = Strategy(members["strategy"])
+    members["cascade"] = tuple(members["cascade"])
+    if members.get("like") is not None:
+        members["like"] = Anchor(members["like"])
+    return Arm(**members)
 
 
 def _read_usd(text: str) -> Usd:

@@ -133,7 +133,7 @@ def test_nothing_of_a_record_is_left_out() -> None:
         RequestRecord: {"cost", "plan", "calls", "text"},
         CallRecord: {"cost", "usage"},
         Usage: set(),
-        Plan: {"arm", "ceilings", "dropped"},
+        Plan: {"arm", "ceilings", "dropped", "estimated_cost", "fallbacks"},
         Arm: set(),
     }
     written: dict[Any, tuple[str, ...]] = {
@@ -159,7 +159,6 @@ def test_what_the_first_release_wrote_is_read() -> None:
         b'1795348800.0,0.5,0.25,200,null,null],"0.000123000",[12,0,0,0,120,0,0,0,0,null,null,"reported",'
         b'{"prompt_tokens":12,"completion_tokens":120}]]],null]'
     )
-    assert encode_record(request()) == written
     assert decode(written) == request()
 
 
@@ -170,6 +169,7 @@ def test_members_of_a_later_release_are_read_past() -> None:
     for level in (document, values, plan, *plan, calls[1], *calls[1][::2], plan[3][0], text):
         level.append("later")
     plan[3].remove("later")
+    plan[4].remove("later")
     assert decode(orjson.dumps(document)) == FULL
 
 

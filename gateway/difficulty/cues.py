@@ -1,0 +1,82 @@
+"""Words that tell what kind of work is asked for, in twelve languages.
+
+A cue means the same in every language, so what is learned of it in one holds in the others. The words
+are in ``cues.json``: ``words`` are compared with whole words, or with their beginnings where a ``*``
+says so; ``pieces`` are looked for anywhere, for scripts that do not part words with spaces or that
+bend them in front.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ZONE_WORDS = 14
+"""Instructions stand at an end of a prompt; material to work on stands between."""
+_ZONE_CHARACTERS = 60
+_MOST_WORDS = 300
+_WORD = re.compile(r"[^\W\d_]+(?:\+\+|['’][^\W\d_]+)?")
+_TABLE = json.loads(files("gateway.difficulty").joinpath("cues.json").read_text("utf-8"))
+
+CUES = tuple(_TABLE)
+"""The names of the cues, in the order of their features."""
+ZONES = ("first", "last", "all")
+
+
+def _whole_and_beginnings() -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    whole: dict[str, tuple[int, ...]] = {}
+    beginnings: dict[str, tuple[int, ...]] = {}
+    for number, cue in enumerate(CUES):
+        for word in dict.fromkeys(_TABLE[cue]["words"]):
+            table, key = (beginnings, word[:-1]) if word.endswith("*") else (whole, word)
+            table[key] = (*table.get(key, ()), number)
+    return whole, beginnings
+
+
+_WHOLE, _BEGINNINGS = _whole_and_beginnings()
+_LENGTHS = sorted({len(each) for each in _BEGINNINGS})
+_PIECES = tuple((number, piece) for number, cue in enumerate(CUES) for piece in dict.fromkeys(_TABLE[cue]["pieces"]))
+
+
+@lru_cache(maxsize=16_384)
+def _cues_of(word: str) -> tuple[int, ...]:
+    found = set(_WHOLE.get(word, ()))
+    for length in _LENGTHS:
+        if length > len(word):
+            break
+        found.update(_BEGINNINGS.get(word[:length], ()))
+    return tuple(sorted(found))
+
+
+def count_cues(text: str) -> NDArray[np.float32]:
+    """How often each cue stands in the first words, in the last and anywhere: (zone, cue), flattened."""
+    lower = text.lower()
+    words = _WORD.findall(lower)
+    counts = np.zeros((len(ZONES), len(CUES)), dtype=np.float32)
+    if len(words) > _MOST_WORDS:
+        words = words[: _MOST_WORDS // 2] + words[-_MOST_WORDS // 2 :]
+    last_zone = len(words) - _ZONE_WORDS
+    for position, word in enumerate(words):
+        for cue in _cues_of(word):
+            counts[2, cue] += 1
+            if position < _ZONE_WORDS:
+                counts[0, cue] += 1
+            if position >= last_zone:
+                counts[1, cue] += 1
+    if not lower.isascii():
+        _count_pieces(lower, counts)
+    return np.log1p(counts).reshape(-1)
+
+
+def _count_pieces(lower: str, counts: NDArray[np.float32]) -> None:
+    first, last = lower[:_ZONE_CHARACTERS], lower[-_ZONE_CHARACTERS:]
+    for cue, piece in _PIECES:
+        if piece in lower:
+            counts[2, cue] += 1
+            counts[0, cue] += piece in first
+            counts[1, cue] += piece in last

@@ -1,0 +1,79 @@
+"""A static embedding: every token has a vector, and a text is the mean of its tokens'.
+
+The table (16 MB, MIT licence) is the one that the ``wordllama`` package ships. It is mapped from that
+package's file, so that processes share it and only the rows that prompts touch come into memory; the
+package itself is not imported, since it would copy the table to twice its size.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from gateway.errors import ConfigurationError
+
+_PACKAGE = "wordllama"
+_TABLE = Path("weights", "l2_supercat_256.safetensors")
+_TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")
+_TENSOR = "embedding.weight"
+ZONE_TOKENS = 40
+"""The first and the last tokens, which hold the instruction when the middle is material to work on."""
+DIMENSIONS = 256
+EMBEDDED = 3 * DIMENSIONS
+
+
+class StaticEmbedding:
+    """Texts to vectors; holds a tokenizer and the mapped table, and changes neither."""
+
+    def __init__(self, tokenizer: Tokenizer, table: NDArray[np.float16]) -> None:
+        self._tokenizer = tokenizer
+        self._table = table
+
+    @classmethod
+    def load(cls) -> StaticEmbedding:
+        """From the files of the installed package; raises :class:`ConfigurationError` if they are not there."""
+        folder = _folder()
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+            table = _mapped(folder / _TABLE)
+        except (OSError, ValueError, KeyError, struct.error) as fault:
+            raise ConfigurationError(
+                f"the embedding of the package {_PACKAGE} cannot be read ({type(fault).__name__}); install it anew"
+            ) from fault
+        return cls(tokenizer, table)
+
+    def embed(self, text: str) -> NDArray[np.float32]:
+        """The means over the whole text, its first and its last tokens, each of length 1; zero for no text."""
+        clean = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+        ids = self._tokenizer.encode_batch_fast([clean], add_special_tokens=False)[0].ids
+        if not ids:
+            return np.zeros(EMBEDDED, dtype=np.float32)
+        rows = self._table[ids].astype(np.float32)
+        zones = np.stack((rows.mean(0), rows[:ZONE_TOKENS].mean(0), rows[-ZONE_TOKENS:].mean(0)))
+        lengths = np.sqrt(np.einsum("ij,ij->i", zones, zones))
+        unit: NDArray[np.float32] = zones / np.maximum(lengths, np.float32(1e-6))[:, None]
+        return unit.reshape(-1)
+
+
+def _folder() -> Path:
+    found = find_spec(_PACKAGE)
+    if found is None or found.origin is None:
+        raise ConfigurationError(f"the package {_PACKAGE}, whose embedding the classifier uses, is not installed")
+    return Path(found.origin).parent
+
+
+def _mapped(path: Path) -> NDArray[np.float16]:
+    """The table where it lies in its safetensors file: eight bytes of length, a JSON head, then the numbers."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        head = json.loads(file.read(length))[_TENSOR]
+    if head["dtype"] != "F16" or head["shape"][1] != DIMENSIONS:
+        raise ValueError(f"an embedding of {head['dtype']} {head['shape']} instead of F16 [n, {DIMENSIONS}]")
+    mapped = np.memmap(path, dtype="<f2", mode="r", offset=8 + length + head["data_offsets"][0], shape=tuple(head["shape"]))
+    return np.asarray(mapped)
