@@ -13,6 +13,8 @@ from gateway.errors import PonderError
 from gateway.ports import Clock, Purse
 
 RENEW_EVERY_S = 20.0
+_AT_ONCE = 256
+"""Endings told at the same time where telling takes time: one round trip each would fall behind the requests."""
 _log = logging.getLogger(__name__)
 
 
@@ -24,7 +26,7 @@ class _Ending:
 
 
 class Settlements:
-    """Every open hold of this process. Endings are told to the purse in order, by one task.
+    """Every open hold of this process, and the endings that its purse is told in the background.
 
     The answer does not wait for it: in memory an ending is in the books before the client can ask
     again; with Redis it takes a round trip. Endings that a crash takes with it lapse at their
@@ -38,6 +40,9 @@ class Settlements:
         self._lease_s = lease_s
         self._open: dict[str, Hold] = {}
         self._endings: deque[_Ending] = deque()
+        self._telling = 0
+        self._is_help_coming = False
+        self._helping: set[asyncio.Task[None]] = set()
         self._arrived = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._is_closing = False
@@ -50,7 +55,7 @@ class Settlements:
     @property
     def waiting(self) -> int:
         """Endings that the purse has not been told yet."""
-        return len(self._endings)
+        return len(self._endings) + self._telling
 
     def watch(self, hold: Hold) -> None:
         """Keep the lease of a hold until it ends."""
@@ -60,7 +65,10 @@ class Settlements:
         """The true amount and tokens of a hold; never blocks."""
         self._open.pop(hold.request_id, None)
         self._endings.append(_Ending(hold, amount, tokens))
-        self._arrived.set()
+        if self._telling:
+            self._call_help()
+        else:
+            self._arrived.set()
 
     def start(self) -> None:
         """Begin to settle and to renew; call once, in the event loop."""
@@ -76,25 +84,56 @@ class Settlements:
         renewing.cancel()
         _, late = await asyncio.wait({settling}, timeout=within_s)
         if late:
-            settling.cancel()
-            _log.error("%d settlements were left for the journal: their purse was too slow", len(self._endings))
-        await asyncio.wait({settling, renewing})
+            _log.error("%d settlements were left for the journal: their purse was too slow", self.waiting)
+            for task in (settling, *self._helping):
+                task.cancel()
+        await asyncio.wait({settling, renewing, *self._helping})
 
     async def _settle(self) -> None:
         while True:
-            while self._endings:
-                ending = self._endings[0]
-                try:
-                    await self._purse.settle(ending.hold, ending.amount, tokens=ending.tokens, now=self._clock.now())
-                except PonderError as fault:
-                    _log.warning("a settlement waits: %s", fault.message)
-                    await asyncio.sleep(1.0)
-                    continue
-                self._endings.popleft()
+            await self._tell_all()
             if self._is_closing:
+                while self._helping:
+                    await asyncio.wait(self._helping)
                 return
             self._arrived.clear()
             await self._arrived.wait()
+
+    async def _tell_all(self) -> None:
+        """Tell the purse until no ending is left; where it takes time, others help meanwhile."""
+        while self._endings:
+            ending = self._endings.popleft()
+            self._telling += 1
+            if self._endings:
+                self._call_help()
+            try:
+                await self._tell(ending)
+            except asyncio.CancelledError:
+                self._endings.append(ending)
+                raise
+            finally:
+                self._telling -= 1
+
+    def _call_help(self) -> None:
+        if self._telling < _AT_ONCE and not self._is_help_coming:
+            self._is_help_coming = True
+            helper = asyncio.create_task(self._help())
+            self._helping.add(helper)
+            helper.add_done_callback(self._helping.discard)
+
+    async def _help(self) -> None:
+        self._is_help_coming = False
+        await self._tell_all()
+
+    async def _tell(self, ending: _Ending) -> None:
+        while True:
+            try:
+                await self._purse.settle(ending.hold, ending.amount, tokens=ending.tokens, now=self._clock.now())
+            except PonderError as fault:
+                _log.warning("a settlement waits: %s", fault.message)
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     async def _renew(self) -> None:
         while True:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from tests.bench import peers, servers
+from tests.bench import gateways, peers, servers
 from tests.bench.measures import (
     DIRECT,
     FULL,
@@ -25,6 +25,7 @@ from tests.bench.measures import (
     Pace,
     StreamTurn,
     Turn,
+    measure_journal,
     measure_memory,
     measure_stages,
     measure_streams,
@@ -39,7 +40,9 @@ _ROWS: dict[str, Callable[[], servers.Row]] = {
     "nginx": servers.nginx_proxy,
     "bare": servers.bare,
     "floor": servers.floor,
-    "gateway": servers.gateway,
+    "gateway": gateways.gateway,
+    "limits": gateways.limited,
+    "redis": gateways.with_redis,
     "portkey": peers.portkey,
     "litellm": peers.litellm,
 }
@@ -74,7 +77,7 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument(
         "--only",
         action="append",
-        choices=[*_ROWS, "streams", "memory", "stages"],
+        choices=[*_ROWS, "streams", "memory", "journal", "stages"],
         help="measure this row or part alone (may be repeated); the direct call is always measured",
     )
     options.add_argument("--no-peers", action="store_true", help="leave out Portkey and LiteLLM")
@@ -93,7 +96,7 @@ class _Run:
         self._absent: dict[str, str] = {}
         self._rows = self._prepare()
         self._stream_rows = (
-            [servers.paced_mock(), servers.bare(), servers.gateway()] if self._is_wanted("streams") else []
+            [servers.paced_mock(), servers.bare(), gateways.gateway()] if self._is_wanted("streams") else []
         )
 
     def _is_wanted(self, name: str) -> bool:
@@ -137,13 +140,16 @@ class _Run:
             _say("memory: one worker under steady load")
             memory = self._attempt("memory", partial(measure_memory, self._folder, self._pace))
             findings = replace(findings, memory=memory)
+        if self._is_wanted("journal"):
+            _say("journal: written and moved, without a gateway around it")
+            findings = replace(findings, journal=self._attempt("journal", measure_journal))
         if self._is_wanted("stages"):
             findings = replace(findings, stages=self._stages())
         return replace(findings, absent=dict(self._absent))
 
     def _stages(self) -> dict[str, dict[str, float]]:
         found = {}
-        for row in (servers.bare(), servers.gateway()):
+        for row in (servers.bare(), gateways.gateway()):
             _say(f"stages: {row.name} under the sampler")
             stages = self._attempt(f"{row.name} stages", partial(measure_stages, row, self._folder, self._pace))
             if stages is not None:

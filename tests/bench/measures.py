@@ -7,15 +7,18 @@ import math
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.gateways import gateway
 from tests.bench.load import Load, press
 from tests.bench.processes import BenchError
-from tests.bench.servers import HOME, LOAD_CORE, Row, Server, gateway, mock, paced_mock, sampled, serving
+from tests.bench.servers import HOME, LOAD_CORE, Row, Server, mock, paced_mock, sampled, serving
 from tests.bench.stages import microseconds_per_request
 from tests.bench.stream_load import Streams, press_streams
 
@@ -25,6 +28,7 @@ DIRECT = "direct"
 _WARM_UP_S = 2
 _QUIET_S = 3
 _WRITE_PATIENCE_S = 60
+_JOURNAL_PATIENCE_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,16 @@ class Memory:
     second_requests: int
     second_mib: float
     logged: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFigures:
+    """Entries per second into the journal (an opening and a record per request), and rows per second out of it."""
+
+    entries_per_s: float
+    bytes_per_request: float
+    sqlite_rows_per_s: float
+    postgresql_rows_per_s: float
 
 
 @contextmanager
@@ -163,3 +177,12 @@ def measure_stages(row: Row, folder: Path, pace: Pace) -> dict[str, float]:
                 raise BenchError("the sampler wrote no result; the server may have moved to another process")
             time.sleep(0.01)
         return microseconds_per_request(json.loads(into.read_text()), requests)
+
+
+def measure_journal() -> JournalFigures:
+    """The journal alone, in a process of its own: PostgreSQL's package must be set up before it is imported."""
+    command = [sys.executable, "-m", "tests.bench.journal"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=_JOURNAL_PATIENCE_S, check=False)
+    if finished.returncode != 0:
+        raise BenchError(f"the journal could not be measured:\n{finished.stderr[-2000:]}")
+    return JournalFigures(**json.loads(finished.stdout.splitlines()[-1]))

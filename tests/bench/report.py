@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.bench.measures import DIRECT, Memory, StreamTurn, Turn
+from tests.bench.measures import DIRECT, JournalFigures, Memory, StreamTurn, Turn
 
 _MIB_PER_MB = 1.048576
 
@@ -28,6 +28,7 @@ class Findings:
     versions: Mapping[str, str]
     rounds: Sequence[Round]
     memory: Memory | None = None
+    journal: JournalFigures | None = None
     stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
 
@@ -64,28 +65,26 @@ def _throughput(row: Turn, other: Turn) -> float:
     return row.crowd.requests_per_s / other.crowd.requests_per_s
 
 
+def _added_p50(row: Turn, other: Turn) -> float:
+    return row.alone.p50_ms - other.alone.p50_ms
+
+
+def _added_p99(row: Turn, other: Turn) -> float:
+    return row.alone.p99_ms - other.alone.p99_ms
+
+
+_CROWD, _P50, _P99 = "throughput, 32 connections", "added latency p50, 1 connection", "added latency p99, 1 connection"
 _AIMS = (
-    _Aim("throughput, 32 connections", "gateway", "floor", 0.70, "×", False, _throughput),
-    _Aim("throughput, 32 connections", "gateway", "litellm", 40, "×", False, _throughput),
-    _Aim("throughput, 32 connections", "gateway", "portkey", 3, "×", False, _throughput),
-    _Aim(
-        "added latency p50, 1 connection",
-        "gateway",
-        DIRECT,
-        0.6,
-        "ms",
-        True,
-        lambda a, b: a.alone.p50_ms - b.alone.p50_ms,
-    ),
-    _Aim(
-        "added latency p99, 1 connection",
-        "gateway",
-        DIRECT,
-        3,
-        "ms",
-        True,
-        lambda a, b: a.alone.p99_ms - b.alone.p99_ms,
-    ),
+    _Aim(_CROWD, "gateway", "floor", 0.70, "×", False, _throughput),
+    _Aim(_CROWD, "gateway", "litellm", 40, "×", False, _throughput),
+    _Aim(_CROWD, "gateway", "portkey", 3, "×", False, _throughput),
+    _Aim(_P50, "gateway", DIRECT, 0.6, "ms", True, _added_p50),
+    _Aim(_P99, "gateway", DIRECT, 3, "ms", True, _added_p99),
+    _Aim(_CROWD, "limits", "floor", 0.60, "×", False, _throughput),
+    _Aim(_CROWD, "limits", "litellm", 40, "×", False, _throughput),
+    _Aim(_P50, "limits", DIRECT, 0.7, "ms", True, _added_p50),
+    _Aim(_CROWD, "redis", "floor", 0.35, "×", False, _throughput),
+    _Aim(_P50, "redis", DIRECT, 1.2, "ms", True, _added_p50),
 )
 
 
@@ -101,10 +100,13 @@ def verdicts(findings: Findings) -> list[Verdict]:
     for aim in _AIMS:
         measured = median_over(findings.rounds, aim.row, aim.against, aim.of)
         if measured is not None:
-            judged.append(Verdict(aim.name, aim.against, measured, aim.target, aim.unit, aim.is_lower_better))
+            name = aim.name if aim.row == "gateway" else f"{aim.row}: {aim.name}"
+            judged.append(Verdict(name, aim.against, measured, aim.target, aim.unit, aim.is_lower_better))
     judged += _stream_verdicts(findings.rounds)
     if findings.memory is not None:
         judged += _memory_verdicts(findings.memory)
+    if findings.journal is not None:
+        judged += _journal_verdicts(findings.journal)
     starts = [part.turns["gateway"].start_s for part in findings.rounds if "gateway" in part.turns]
     if starts:
         judged.append(Verdict("start to first answer", "fresh home", statistics.median(starts), 2.5, "s", True))
@@ -143,6 +145,15 @@ def _memory_verdicts(memory: Memory) -> list[Verdict]:
             "",
             True,
         ),
+    ]
+
+
+def _journal_verdicts(journal: JournalFigures) -> list[Verdict]:
+    size = f"{journal.bytes_per_request:.0f} bytes per request"
+    return [
+        Verdict("journal, entries written per second", size, journal.entries_per_s, 20_000, "", False),
+        Verdict("journal, requests moved per second", "SQLite", journal.sqlite_rows_per_s, 5_000, "", False),
+        Verdict("journal, requests moved per second", "PostgreSQL", journal.postgresql_rows_per_s, 5_000, "", False),
     ]
 
 

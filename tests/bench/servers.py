@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -30,6 +29,8 @@ LOAD_CORE, SERVER_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2]
 """The first core carries the load generator and the mock upstream, the second the server under measurement."""
 
 
+_BESIDE_PATIENCE_S = 10.0
+
 HOME = "home"
 """Where, in its folder, a gateway keeps its key and its database."""
 
@@ -45,11 +46,16 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A server's command line, and the headers that a call to it needs once it is up."""
+    """A server's command line, and the headers that a call to it needs once it is up.
+
+    ``beside`` is a server that it needs, run on the load's core; ``beside_port`` tells when that one is up.
+    """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     headers: Callable[[], Mapping[str, str]]
+    beside: tuple[str, ...] = ()
+    beside_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +102,13 @@ def serving(row: Row, folder: Path, upstream: str, core: int = SERVER_CORE) -> I
     launch = row.prepare(Site(place, port, upstream))
     started = time.monotonic()
     try:
-        with running(
-            launch.command, core=core, environment=launch.environment, folder=place, log_name=row.name
-        ) as child:
+        with ExitStack() as stack:
+            if launch.beside:
+                stack.enter_context(_beside(launch, place))
+                started = time.monotonic()
+            child = stack.enter_context(
+                running(launch.command, core=core, environment=launch.environment, folder=place, log_name=row.name)
+            )
             wait_for_answer(child, port, CHAT, ASK, headers=launch.headers, patience_s=row.patience_s)
             start_s = time.monotonic() - started
             yield Server(row.name, port, launch.headers(), child, start_s, place)
@@ -106,18 +116,36 @@ def serving(row: Row, folder: Path, upstream: str, core: int = SERVER_CORE) -> I
         raise BenchError(f"{row.name} cannot be started: {fault}") from fault
 
 
+@contextmanager
+def _beside(launch: Launch, place: Path) -> Iterator[None]:
+    """The server that a row needs, up."""
+    with running(
+        launch.beside, core=LOAD_CORE, environment=plain_environment(), folder=place, log_name="beside"
+    ) as child:
+        give_up = time.monotonic() + _BESIDE_PATIENCE_S
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", launch.beside_port)) == 0:
+                    break
+            if time.monotonic() > give_up:
+                raise BenchError(f"the server beside it did not start:\n{child.tail()}")
+            time.sleep(0.01)
+        yield
+
+
 def json_headers() -> Mapping[str, str]:
     """The headers of a caller without a key."""
     return {"content-type": "application/json"}
 
 
-def _bearer(key: str) -> Mapping[str, str]:
+def bearer(key: str) -> Mapping[str, str]:
+    """The headers of a caller with this key."""
     return {"content-type": "application/json", "authorization": f"Bearer {key}"}
 
 
 def bearer_headers(key: str) -> Callable[[], Mapping[str, str]]:
     """The headers of a caller whose key is known beforehand."""
-    return partial(_bearer, key)
+    return partial(bearer, key)
 
 
 def _nginx(site: Site, servers: str) -> Launch:
@@ -163,49 +191,18 @@ def _prepare_paced_mock(site: Site) -> Launch:
     return Launch(command, plain_environment(), json_headers)
 
 
-_CONFIGURATION = Template("""\
-upstreams:
-  mock:
-    kind: openai
-    base_url: $upstream/v1
-    api_key_env: BENCH_UPSTREAM_KEY
-    provider: openai
-models:
-  $model: {upstream: mock}
-""")
-
-
-def _prepare_gateway(site: Site) -> Launch:
-    configuration = site.folder / "ponder.yaml"
-    configuration.write_text(_CONFIGURATION.substitute(upstream=site.upstream, model=MODEL))
-    home = site.folder / HOME
-    environment = plain_environment(
-        PONDER_HOST="127.0.0.1",
-        PONDER_PORT=str(site.port),
-        PONDER_HOME=str(home),
-        PONDER_CONFIG=str(configuration),
-        BENCH_UPSTREAM_KEY="sk-benchmark",
-    )
-    command = (sys.executable, "-m", "gateway.cli", "serve")
-    return Launch(command, environment, partial(_gateway_headers, home / "default.key"))
-
-
-def _gateway_headers(key_file: Path) -> Mapping[str, str]:
-    # The key is written during start-up, so that it may not be there for the first attempts.
-    return _bearer(key_file.read_text().strip() if key_file.exists() else "not-yet")
-
-
 def _nginx_version() -> str:
     shown = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True)
     found = re.search(r"nginx/[\d.]+", shown.stderr)
     return found[0] if found else "nginx"
 
 
-def _stack(*names: str) -> str:
+def stack(*names: str) -> str:
+    """The versions of these packages, in words."""
     return ", ".join(f"{name} {version(name)}" for name in names)
 
 
-_REFERENCE_STACK = ("uvicorn", "uvloop", "httptools", "aiohttp", "orjson")
+REFERENCE_STACK = ("uvicorn", "uvloop", "httptools", "aiohttp", "orjson")
 
 
 def mock() -> Row:
@@ -215,7 +212,7 @@ def mock() -> Row:
 
 def paced_mock() -> Row:
     """The upstream that streams 50 chunks 20 ms apart."""
-    return Row("direct", _stack("uvloop", "httptools"), _prepare_paced_mock)
+    return Row("direct", stack("uvloop", "httptools"), _prepare_paced_mock)
 
 
 def nginx_proxy() -> Row:
@@ -225,19 +222,12 @@ def nginx_proxy() -> Row:
 
 def floor() -> Row:
     """The FastAPI route that every throughput is a share of."""
-    return Row("floor", _stack("fastapi", "starlette", *_REFERENCE_STACK), partial(_prepare_reference, "floor"))
+    return Row("floor", stack("fastapi", "starlette", *REFERENCE_STACK), partial(_prepare_reference, "floor"))
 
 
 def bare() -> Row:
     """The same without a framework."""
-    return Row("bare", _stack(*_REFERENCE_STACK), partial(_prepare_reference, "bare"))
-
-
-def gateway() -> Row:
-    """Ponder as `ponder serve` starts it, in a fresh home."""
-    return Row(
-        "gateway", f"python {platform.python_version()}, {_stack(*_REFERENCE_STACK, 'sqlalchemy')}", _prepare_gateway
-    )
+    return Row("bare", stack(*REFERENCE_STACK), partial(_prepare_reference, "bare"))
 
 
 def sampled(row: Row, into: Path) -> Row:

@@ -40,6 +40,7 @@ _STAGES = (
     ("/gateway/adapters/journal/", "journal"),
     ("/gateway/adapters/limits_", "hold and settle"),
     ("/gateway/flow/hold.py", "hold and settle"),
+    ("/gateway/flow/lane.py", "hold and settle"),
     ("/gateway/flow/settlements.py", "hold and settle"),
     ("/gateway/domain/ledger.py", "hold and settle"),
     ("/gateway/domain/limits.py", "hold and settle"),
