@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 import uvicorn
@@ -21,22 +22,40 @@ from fastapi import FastAPI
 from gateway.adapters.config_file import ConfigFile
 from gateway.adapters.home_lock import serving_from
 from gateway.adapters.journal.journal import JournalTerms, LocalJournal, OnFullDisk
+from gateway.adapters.policy_files import PolicyFiles
+from gateway.adapters.sticky_memory import MemorySticky
+from gateway.adapters.thinking import actuate
+from gateway.background.lane import BackgroundLane
+from gateway.bookkeeper import Bookkeeper
+from gateway.difficulty.classifier import Learned
 from gateway.errors import ConfigurationError
+from gateway.flow.health import HealthWatch
 from gateway.flow.house import Catalog, House
 from gateway.flow.lane import Lanes
+from gateway.flow.latencies import LatencyLearner
+from gateway.herald import Herald
 from gateway.http import health, models, requests
 from gateway.http.admin.desk import Desk
 from gateway.http.application import application
 from gateway.http.asgi import ASGIApp
+from gateway.http.draining import DrainingServer
 from gateway.http.server import bounded_protocol
+from gateway.library import Library
+from gateway.listings import Listings
+from gateway.policy.reading import Policy
 from gateway.ports import Upstream
 from gateway.settings import Places, Settings, database_url, load, needs_restart
+from gateway.steering import put_in_force
 from gateway.store.balances import Balances
 from gateway.store.base import locate
 from gateway.store.changes import Changes
 from gateway.store.key_ring import StoredKeyRing
 from gateway.store.keys import Keys
 from gateway.store.lookups import FreshRequests, StoredAnswers
+from gateway.store.notices import Notices
+from gateway.store.policies import PolicyVersions
+from gateway.store.provider_keys import ProviderKeys
+from gateway.store.reconciliations import Reconciliations
 from gateway.store.records import Records
 from gateway.store.registration import register
 from gateway.store.requests import Requests
@@ -45,13 +64,16 @@ from gateway.store.sinks import open_sink
 from gateway.store.teams import Teams
 from gateway.telemetry import AccessLog, Meter, configure_logging
 from gateway.treasury import Treasury
-from gateway.wiring import CODECS, HomeSecrets, SystemClock, UpstreamIdentity, catalog, home_secrets
+from gateway.vault import Vault
+from gateway.wiring import CODECS, HomeSecrets, SystemClock, UpstreamIdentity, catalog, home_secrets, make_webhooks
 
 _log = logging.getLogger(__name__)
 _BACKLOG = 4096
 _DRAIN_S = 30
 _FLUSH_S = 10.0
 _SETTLE_S = 5.0
+_JOBS_S = 5.0
+"""Background jobs that take longer to end are put back, for the next start or another process."""
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -60,7 +82,7 @@ def run(places: Places) -> int:
     configure_logging(sys.stderr)
     gateway = Gateway(places, os.environ)
     _allow_open_files(gateway.settings.limits.connections)
-    server = _Server(
+    server = DrainingServer(
         uvicorn.Config(
             gateway.app,
             host=places.host,
@@ -102,28 +124,6 @@ def _allow_open_files(connections: int) -> None:
         )  # fmt: skip
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which cancels requests that have not ended when the time to drain is over.
-
-    They are told beforehand that it is not their clients who left.
-    """
-
-    def __init__(self, config: uvicorn.Config, house: House) -> None:
-        super().__init__(config)
-        self._house = house
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop in order; what is under way is given its time."""
-        telling = asyncio.get_running_loop().call_later(self.config.timeout_graceful_shutdown or 0, self._tell)
-        try:
-            await super().shutdown(sockets)
-        finally:
-            telling.cancel()
-
-    def _tell(self) -> None:
-        self._house.is_stopping = True
-
-
 def _listen(host: str, port: int) -> list[socket.socket]:
     """Sockets for all addresses of the host. Raises ConfigurationError when one of them cannot be had."""
     try:
@@ -142,7 +142,8 @@ class Gateway:
     def __init__(self, places: Places, environment: Mapping[str, str]) -> None:
         self._places = places
         self._environment = environment
-        self._config_file = ConfigFile(places.config)
+        self._policy_files = PolicyFiles(places.config)
+        self._config_file = ConfigFile(places.config, beside=self._policy_files.stamp)
         self._has_config_file = places.config.exists()
         self.settings = self._settings_at_start = load(places.config)
         url = database_url(places, self.settings)
@@ -153,17 +154,27 @@ class Gateway:
         database = locate(url)
         self._changes = Changes(database)
         self._keys = StoredKeyRing(self._changes, secrets.pepper, secrets.admin, max_age_s=self.settings.keys.max_age_s)
+        self._vault = Vault(ProviderKeys(self._changes), secrets.encryption)
+        self._library = Library(PolicyVersions(self._changes), SystemClock())
+        self._library.adopt(self._policy_files.read(self.settings))
+        self._listings = Listings()
         self._requests = Requests(database)
         terms = JournalTerms(on_full_disk=OnFullDisk(self.settings.journal.on_full_disk))
         self._journal = LocalJournal(places.journal, Records(open_sink(database)), terms)
         self._upstreams: dict[UpstreamIdentity, Upstream] = {}
         self._reload_error: str | None = None
         self._is_serving = False
-        first, self._upstreams = catalog(self.settings, environment, embedded_url=places.embedded_url)
+        first, self._upstreams = self._catalog(self.settings, self._library.policies)
         meter = Meter()
         clock = SystemClock()
         redis_url = places.redis_url or self.settings.redis.url
-        self._treasury = Treasury(self.settings.redis, redis_url, clock, Balances(database), self._journal)
+        balances = Balances(database)
+        self._treasury = Treasury(self.settings.redis, redis_url, clock, balances, self._journal)
+        self._reconciliations = Reconciliations(database)
+        self._bookkeeper = Bookkeeper(
+            lambda: self.house.purse, clock, balances, self._journal, self._reconciliations,
+            kept_days=lambda: self.settings.retention.requests_days,
+        )  # fmt: skip
         self.house = House(
             catalog=first,
             codecs=CODECS,
@@ -176,8 +187,16 @@ class Gateway:
             clock=clock,
             meter=meter,
             access_log=AccessLog(),
+            think=actuate,
+            health=HealthWatch(clock),
+            latencies=LatencyLearner(clock),
+            sticky=MemorySticky(clock),
+            classify=Learned.load(),
         )
+        webhooks = make_webhooks(self.settings, environment)
+        self._herald = Herald(Notices(database), self.house.crossings, lambda: self.house.purse, clock, webhooks)
         self._watch(meter)
+        self._background = BackgroundLane(database, self.house, self._keys, self.settings.background)
         self.app = self._application(secrets)
 
     def _application(self, secrets: HomeSecrets) -> ASGIApp:
@@ -188,20 +207,28 @@ class Gateway:
                 teams=Teams(self._changes),
                 changes=self._changes,
                 requests=self._requests,
+                provider_keys=ProviderKeys(self._changes),
+                policy_versions=PolicyVersions(self._changes),
+                policies=lambda: self._library.policies,
+                encryption=secrets.encryption,
                 pepper=secrets.pepper,
                 clock=self.house.clock,
-                refresh=self._keys.refresh,
+                refresh=self._refresh,
                 recount=self._treasury.recount,
+                reconciliations=self._reconciliations,
+                open_requests=lambda: self.house.settlements.open_holds,
             ),
             [
                 models.router(self.house),
                 requests.router(self.house, FreshRequests(self._requests, self._journal)),
                 health.router(self.house.meter, is_serving=lambda: self._is_serving, degraded=self.degraded),
+                *self._background.routers,
             ],
             lifespan=self._lifespan,
             version=installed_version(),
             allow_origins=self.settings.cors.allow_origins,
             admin_port=self._places.admin_port,
+            intake=self._background.intake,
         )
 
     @property
@@ -211,7 +238,8 @@ class Gateway:
 
     def degraded(self) -> tuple[str, ...]:
         """What is not as it should be, in words for an operator."""
-        states = [*self._journal.state.degraded(), *self._treasury.degraded()]
+        states = [*self._journal.state.degraded(), *self._treasury.degraded(), *self._library.degraded()]
+        states += [*self._vault.degraded(self.settings), *self._background.degraded(), *self._herald.degraded()]
         keys = self._keys.state
         if keys.last_error is not None:
             serving = "every request is refused" if keys.is_shut else "those last read serve on"
@@ -226,38 +254,33 @@ class Gateway:
 
     def _watch(self, meter: Meter) -> None:
         """Expose what others keep count of."""
-        journal, house = self._journal, self.house
+        house = self.house
+        self._journal.watch(meter)
         self._treasury.watch(meter)
+        self._herald.watch(meter)
+        self._bookkeeper.watch(meter)
+        self._library.watch(meter)
         house.lanes.watch(meter)
+        house.health.watch(meter)
         lost = "Lines of the request log that could not be written."
         meter.watch("ponder_log_lines_lost", lost, lambda: house.access_log.lost, is_counter=True)
         meter.watch("ponder_keys_age_seconds", "Since keys were last read.", lambda: self._keys.state.age_s)
-        meter.watch("ponder_records_queued", "Records waiting for the database.", lambda: journal.waiting)
-        for name, what, read in (
-            ("written", "Records in the database.", lambda: journal.state.moved),
-            ("dropped", "Records lost.", lambda: journal.state.lost),
-            ("refused", "Records that the database cannot hold.", lambda: journal.state.refused),
-            ("damaged", "Damaged places passed over in the journal.", lambda: journal.state.damaged),
-            ("interrupted", "Requests that an ended process left open.", lambda: journal.state.interrupted),
-        ):
-            meter.watch(f"ponder_records_{name}", what, read, is_counter=True)
-        for name, what, read in (
-            ("unrecorded", "Requests served while the journal could not be written.", lambda: journal.state.unopened),
-            (
-                "turned_away",
-                "Requests refused because the journal could not be written.",
-                lambda: journal.state.turned_away,
-            ),
-        ):
-            meter.watch(f"ponder_requests_{name}", what, read, is_counter=True)
         meter.watch("ponder_degraded", "1 while something is degraded.", lambda: float(bool(self.degraded())))
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         await self._keys.start()
+        await self._vault.start(on_change=self._config_file.ask)
+        await self._library.start(on_change=self._config_file.ask)
+        if self._vault.opened or self._library.rolled_back:
+            self._take_up(*self._catalog(self.settings, self._library.policies))
+        self._listings.ask(self.house.catalog.upstreams, self._config_file.ask)
         self._journal.start()
         await self._treasury.start()
         self.house.purse, self.house.settlements = self._treasury.purse, self._treasury.settlements
+        self._bookkeeper.start()
+        self._background.start()
+        self._herald.start()
         reloading = asyncio.create_task(self._reload_on_change())
         self._is_serving = True
         # What start-up made stays: freezing it keeps full collections short, and collecting less
@@ -270,7 +293,13 @@ class Gateway:
         finally:
             self._is_serving = False
             reloading.cancel()
+            await self._background.close(within_s=_JOBS_S)
+            await self._herald.close(within_s=_SETTLE_S)
             await self._keys.close()
+            await self._vault.close()
+            await self._library.close()
+            await self._listings.close()
+            await self._bookkeeper.close()
             await self._treasury.close(within_s=_SETTLE_S)
             await self._journal.close(within_s=_FLUSH_S)
             for upstream in self._upstreams.values():
@@ -280,35 +309,65 @@ class Gateway:
             self.house.access_log.flush()
 
     async def _reload_on_change(self) -> None:
-        """Apply a changed ponder.yaml, on SIGHUP or within about a second of its change: whole or not at all."""
+        """Apply a changed ponder.yaml or policy, on SIGHUP or within about a second: whole or not at all.
+
+        Changed keys of upstreams come this way too, and are taken up whatever is wrong with the file.
+        """
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._config_file.ask)
         async for _ in self._config_file.changes():
             try:
                 # Reading takes tens of milliseconds, in which streams must not stand still.
-                settings, fresh, upstreams = await asyncio.to_thread(self._read_configuration)
+                settings, policies, fresh, upstreams = await asyncio.to_thread(self._read_configuration)
+                webhooks = make_webhooks(settings, self._environment)
             except ConfigurationError as fault:
                 self._reload_error = fault.message
                 _log.error("the changed configuration was refused and the old one serves on: %s", fault.message)
+                self._take_up(*await asyncio.to_thread(self._catalog, self.settings, self._library.policies))
                 continue
-            self._apply(settings, fresh, upstreams)
+            self._library.adopt(policies)
+            self._take_up(fresh, upstreams)
+            self._herald.tell(webhooks)
+            self.settings, self._reload_error = settings, None
+            self._has_config_file = self._places.config.exists()
+            _log.info("configuration loaded: %d models at %d upstreams", len(fresh.models), len(fresh.upstreams))
 
-    def _read_configuration(self) -> tuple[Settings, Catalog, dict[UpstreamIdentity, Upstream]]:
+    def _read_configuration(
+        self,
+    ) -> tuple[Settings, Mapping[str, Policy], Catalog, dict[UpstreamIdentity, Upstream]]:
         settings = load(self._places.config, must_exist=self._has_config_file)
-        fresh, upstreams = catalog(
-            settings, self._environment, embedded_url=self._places.embedded_url, reusable=self._upstreams
-        )
-        return settings, fresh, upstreams
+        policies = self._policy_files.read(settings)
+        return settings, policies, *self._catalog(settings, self._library.in_force(policies))
 
-    def _apply(self, settings: Settings, fresh: Catalog, upstreams: dict[UpstreamIdentity, Upstream]) -> None:
+    def _catalog(
+        self, settings: Settings, policies: Mapping[str, Policy]
+    ) -> tuple[Catalog, dict[UpstreamIdentity, Upstream]]:
+        fresh, upstreams = catalog(
+            settings,
+            self._environment,
+            embedded_url=self._places.embedded_url,
+            stored_keys=self._vault.opened,
+            reported=self._listings.reported,
+            reusable=self._upstreams,
+        )
+        active = put_in_force(policies, fresh.models, fresh.defaults)
+        return replace(fresh, policies=active, default_policy=settings.policy), upstreams
+
+    async def _refresh(self) -> None:
+        """Make changes by the admin API known to this process at once."""
+        await self._keys.refresh()
+        await self._vault.refresh()
+        await self._library.refresh()
+
+    def _take_up(self, fresh: Catalog, upstreams: dict[UpstreamIdentity, Upstream]) -> None:
+        """Serve from another catalog. The upstreams are the serving ones where settings and key are the same."""
         retired = [upstream for identity, upstream in self._upstreams.items() if identity not in upstreams]
         # Requests under way keep the catalog they began with; its connections close when none can be left.
         delay_s = self.settings.limits.deadline_s
         for upstream in retired:
             asyncio.get_running_loop().call_later(delay_s, lambda gone: asyncio.ensure_future(gone.close()), upstream)
-        self.settings, self._upstreams, self._reload_error = settings, upstreams, None
-        self._has_config_file = self._places.config.exists()
+        self._upstreams = upstreams
         self.house.catalog = fresh
-        _log.info("configuration loaded: %d models at %d upstreams", len(fresh.models), len(fresh.upstreams))
+        self._listings.ask(fresh.upstreams, self._config_file.ask)
 
 
 async def _prepare(url: str, secrets: HomeSecrets, *, accepts_new_pepper: bool) -> None:

@@ -29,10 +29,16 @@ COMMANDS = MappingProxyType(
         "keys": ("gateway.commands.keys", "Who may call: issue, look at, rotate and revoke keys."),
         "teams": ("gateway.commands.teams", "Who shares limits: make and look at teams."),
         "budgets": ("gateway.commands.budgets", "What keys and teams may spend."),
+        "provider-keys": (
+            "gateway.commands.provider_keys",
+            "Keys of model providers: store, look at and remove them.",
+        ),
+        "secrets": ("gateway.commands.secrets", "What stored secrets are encrypted with."),
+        "reconcile": ("gateway.commands.reconcile", "Compare the ledger with a provider's bill, and with the log."),
         "db": ("gateway.commands.db", "The database's schema."),
     }
 )
-"""Command → the module that holds it, under the same name, and its line in the list."""
+"""Command → the module that holds it, under the same name with underscores for dashes, and its line in the list."""
 
 
 class _Refused(click.ClickException):
@@ -56,7 +62,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)  # noqa: S101 - narrows what import_module cannot type
         return command
 

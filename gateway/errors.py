@@ -22,6 +22,7 @@ The tree, on one screen::
     │   ├── UpstreamOverloaded        503 upstream_overloaded
     │   └── UpstreamTimedOut          504 upstream_timeout
     ├── Unavailable                   503 unavailable: we cannot serve right now
+    ├── DeliveryFailed                a webhook was not told; never reaches a caller
     ├── Unpriced                      a model that has no price; 400 unpriced_model
     └── ConfigurationError            the operator can mend it; never reaches a caller
 
@@ -71,10 +72,17 @@ class Unauthenticated(RequestError):
 
 
 class BudgetExhausted(RequestError):
-    """The money left does not cover what this request may cost."""
+    """The money left does not cover what this request may cost; ``account`` and ``period`` name the budget, if one."""
 
     status = 402
     code = "budget_exhausted"
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, account: str | None = None, period: str | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.account = account
+        self.period = period
 
 
 class Forbidden(RequestError):
@@ -203,6 +211,14 @@ class Unavailable(PonderError):
 
     status = 503
     code = "unavailable"
+
+
+class DeliveryFailed(PonderError):
+    """A webhook's server did not take a message; ``is_final`` says that it wants none."""
+
+    def __init__(self, message: str, *, is_final: bool = False) -> None:
+        super().__init__(message)
+        self.is_final = is_final
 
 
 class Unpriced(PonderError):

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from enum import StrEnum
+from typing import Any, Protocol
 
+from gateway.domain.capabilities import Capability
 from gateway.domain.chat import Dialect
 from gateway.domain.key import Key
 from gateway.domain.ledger import Hold
 from gateway.domain.limits import Account, Period
 from gateway.domain.money import Usd
+from gateway.domain.prediction import Prediction, Prompt
 from gateway.domain.record import Opening, RequestRecord
+from gateway.domain.sticky import StickyArm
+from gateway.domain.thinking import Actuation, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,61 @@ class Upstream(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """One request of a batch at its provider: our name for it, and its body in the provider's words."""
+
+    id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What a provider says of one request: an answer, a refusal (a status beyond 200), or nothing (no body)."""
+
+    id: str
+    status: int
+    body: bytes | None
+
+
+class BatchPhase(StrEnum):
+    """Where a batch stands at its provider; ``refused`` means that none of it was run."""
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+    ENDED = "ended"
+    REFUSED = "refused"
+
+
+class BatchApi(Protocol):
+    """A provider's own batches, at a price of their own. All methods raise UpstreamError."""
+
+    @property
+    def mixes_models(self) -> bool:
+        """Whether the requests of one batch may be for different models."""
+        ...
+
+    async def find(self, name: str) -> str | None:
+        """The provider's id of the batch that was submitted under this name; None where it cannot be found."""
+        ...
+
+    async def submit(self, name: str, endpoint: str, requests: Sequence[BatchRequest]) -> str:
+        """Begin a batch; the provider's id of it."""
+        ...
+
+    async def phase(self, batch_id: str) -> BatchPhase:
+        """Where a batch stands."""
+        ...
+
+    async def cancel(self, batch_id: str) -> None:
+        """Ask for an early end; what has been answered by then stays."""
+        ...
+
+    def results(self, batch_id: str) -> AsyncIterator[BatchResult]:
+        """The results of a batch that has ended, in no order."""
+        ...
+
+
 class Journal(Protocol):
     """Where requests are written down before their models are called, and when they end."""
 
@@ -145,6 +205,17 @@ class AnswerHome:
     key_id: str
 
 
+class KeyDirectory(Protocol):
+    """Keys by their ids: for work that its caller left behind and does not wait for."""
+
+    def find_by_id(self, key_id: str) -> Key | None:
+        """The key of this id as it is now, be it valid or not.
+
+        Raises Unavailable when what is known of keys is older than the operator allows.
+        """
+        ...
+
+
 class AnswerIndex(Protocol):
     """Where stored responses are and whose, by the provider's ids of them."""
 
@@ -152,6 +223,18 @@ class AnswerIndex(Protocol):
 
     async def home_of(self, answer_id: str) -> AnswerHome | None:
         """None when the answer was not made through this gateway, or its record is gone."""
+        ...
+
+
+class StickyArms(Protocol):
+    """Which arm answers which conversation, for a while. Losing an entry costs a cached prompt, never an answer."""
+
+    async def get(self, conversation: bytes) -> StickyArm | None:
+        """The conversation's arm; None where it has none, or where the store does not answer."""
+        ...
+
+    def put(self, conversation: bytes, arm: StickyArm, *, expires_s: float) -> None:
+        """Keep the arm for so long from now. Never blocks and never fails."""
         ...
 
 
@@ -219,4 +302,67 @@ class Purse(Protocol):
 
     async def correct(self, account: str, spent: Mapping[Period, Usd], *, now: float) -> None:
         """Set what one account has spent: when it is given a budget, and when books were reconciled."""
+        ...
+
+
+class ThinkingActuator(Protocol):
+    """What turns a wish to think into the parameters that a model's provider takes."""
+
+    def __call__(
+        self,
+        capability: Capability,
+        dialect: Dialect,
+        body: Mapping[str, Any],
+        wish: Wish,
+        *,
+        max_output_tokens: int | None,
+    ) -> Actuation:
+        """What becomes of ``body``, which is in ``dialect`` already.
+
+        ``max_output_tokens`` is the most that the output limit may be raised to, to make room for
+        thinking: the lower of what the model can and what the request's hold covers. An empty wish
+        leaves thinking to the model, and only takes away what does not go with it.
+        """
+        ...
+
+
+class Classifier(Protocol):
+    """What kind of work a prompt is, told without asking anybody else: at once, and always the same."""
+
+    def classify(self, prompt: Prompt) -> Prediction: ...
+
+
+class Judge(Protocol):
+    """A model that is asked what kind of work a prompt is."""
+
+    async def judge(
+        self, key: Key, prompt: Prompt, *, models: Sequence[str], deadline_s: float, max_cost: Usd
+    ) -> Prediction | None:
+        """Its word, at the cost of the key; None where it has none in time, within the cost, or from the closed list."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A short question of ours to a model: of ``models`` the first that is configured is asked.
+
+    ``instructions`` are ours; ``text`` holds what a client wrote, quoted.
+    """
+
+    models: tuple[str, ...]
+    instructions: str
+    text: str
+    max_output_tokens: int
+    deadline_s: float
+    max_cost: Usd
+
+
+class Asker(Protocol):
+    """What puts questions of ours to models: held and recorded like any call, at the cost of the key."""
+
+    async def ask(self, key: Key, question: Question) -> str:
+        """The answer's text, at temperature 0 and without thinking where the model allows that.
+
+        Raises PonderError where there is none in time, or none within the cost.
+        """
         ...

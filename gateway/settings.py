@@ -6,18 +6,18 @@ file: an upstream names the environment variable that holds its key.
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway import yaml_text
 from gateway.errors import ConfigurationError
+from gateway.thinking_settings import ThinkingSettings
 
 DialectName: TypeAlias = Literal["openai-chat", "openai-responses", "anthropic-messages"]
 EventName: TypeAlias = Literal["budget.soft_limit", "budget.exhausted"]
@@ -95,6 +95,7 @@ class ModelSettings(_Strict):
     price: PriceSettings | LocalPriceSettings | Literal["free"] | None = None
     context_tokens: int | None = Field(default=None, ge=1)
     max_output_tokens: int | None = Field(default=None, ge=1)
+    thinking: ThinkingSettings | None = None
 
 
 class LimitsSettings(_Strict):
@@ -152,10 +153,28 @@ class KeySettings(_Strict):
     max_age_s: float | None = Field(default=None, ge=5)
 
 
+class BackgroundSettings(_Strict):
+    """Responses and batches that are answered later: whether, how many at once, how large, and how long results stay.
+
+    ``provider_batches``: whether a batch runs at its provider, at its price for batches, where that can be.
+    """
+
+    enabled: bool = True
+    concurrency: int = Field(default=8, ge=1, le=4096)
+    keep_hours: int = Field(default=24, ge=1)
+    max_batch_lines: int = Field(default=50_000, ge=1)
+    max_file_bytes: int = Field(default=200 * 1024 * 1024, ge=1024)
+    provider_batches: bool = True
+
+
 class CorsSettings(_Strict):
     """Browser origins that may call the gateway; none by default."""
 
     allow_origins: tuple[str, ...] = ()
+
+
+_NAME_OF_STORED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,63}")
+"""Names of upstreams that stand in a path of the admin API."""
 
 
 class WebhookSettings(_Strict):
@@ -168,10 +187,16 @@ class WebhookSettings(_Strict):
 
 
 class Settings(_Strict):
-    """The whole of ``ponder.yaml``."""
+    """The whole of ``ponder.yaml``.
+
+    ``policy`` decides for ``model: auto`` where neither key nor team names one. ``policies_dir`` is the
+    folder of the operator's policies, from where ``ponder.yaml`` lies; by default ``policies``.
+    """
 
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
+    policy: str = "default"
+    policies_dir: str | None = None
     allow_unpriced: bool = False
     limits: LimitsSettings = LimitsSettings()
     keys: KeySettings = KeySettings()
@@ -180,8 +205,20 @@ class Settings(_Strict):
     journal: JournalSettings = JournalSettings()
     broker: BrokerSettings = BrokerSettings()
     redis: RedisSettings = RedisSettings()
+    background: BackgroundSettings = BackgroundSettings()
     cors: CorsSettings = CorsSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
+
+    @field_validator("upstreams")
+    @classmethod
+    def _can_be_named(cls, upstreams: dict[str, UpstreamSettings]) -> dict[str, UpstreamSettings]:
+        for name, upstream in upstreams.items():
+            if upstream.api_key == "stored" and not _NAME_OF_STORED.fullmatch(name):
+                raise ValueError(
+                    "an upstream with a stored key has a name of at most 64 letters, digits and . _ @ : -, "
+                    f"which {name!r} is not"
+                )
+        return upstreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,8 +334,7 @@ def load(path: Path, *, must_exist: bool = False) -> Settings:
     try:
         return Settings.model_validate(data)
     except ValidationError as fault:
-        lines = [_describe(path.name, node, dict(error)) for error in fault.errors()]
-        raise ConfigurationError("\n".join(lines)) from fault
+        raise ConfigurationError(yaml_text.faults(path.name, node, Settings, fault)) from fault
 
 
 def needs_restart(running: Settings, changed: Settings) -> tuple[str, ...]:
@@ -312,45 +348,4 @@ def needs_restart(running: Settings, changed: Settings) -> tuple[str, ...]:
     return tuple(sections)
 
 
-_READ_AT_START = ("database", "broker", "cors", "keys", "journal", "redis")
-
-
-def _describe(name: str, root: yaml.Node | None, error: dict[str, Any]) -> str:
-    location = tuple(error["loc"])
-    where = ".".join(str(step) for step in location)
-    line = yaml_text.line_of(root, location)
-    prefix = f"{name}:{line}: {where}: "
-    if error["type"] != "extra_forbidden":
-        return prefix + str(error["msg"])
-    valid = _valid_keys(location[:-1])
-    near = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(valid)}"
-    return f"{prefix}unknown key; {hint}"
-
-
-_SECTIONS: dict[str, type[_Strict]] = {
-    "upstreams": UpstreamSettings,
-    "models": ModelSettings,
-    "limits": LimitsSettings,
-    "keys": KeySettings,
-    "retention": RetentionSettings,
-    "database": DatabaseSettings,
-    "journal": JournalSettings,
-    "broker": BrokerSettings,
-    "redis": RedisSettings,
-    "cors": CorsSettings,
-    "webhooks": WebhookSettings,
-}
-_PRICES: dict[str, type[_Strict]] = {
-    "PriceSettings": PriceSettings,
-    "LocalPriceSettings": LocalPriceSettings,
-}
-
-
-def _valid_keys(location: tuple[Any, ...]) -> list[str]:
-    """The keys allowed in the mapping at ``location``."""
-    if not location:
-        return list(Settings.model_fields)
-    price = _PRICES.get(str(location[-1]))
-    model: type[_Strict] = price or _SECTIONS.get(str(location[0]), Settings)
-    return list(model.model_fields)
+_READ_AT_START = ("database", "broker", "cors", "keys", "journal", "redis", "background")

@@ -11,6 +11,7 @@ import logging
 import sys
 import time
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,26 @@ from celery.schedules import crontab
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from gateway.domain.money import show
 from gateway.errors import Unavailable
 from gateway.settings import Places, RetentionSettings, Settings, broker_url, database_url
 from gateway.store.base import locate
+from gateway.store.reconciliations import Kind, Reconciliations
 from gateway.store.requests import Requests
 from gateway.telemetry import configure_logging
 
 RETENTION = "ponder.retention"
 """The tick that deletes what has been kept for long enough."""
 
+RECONCILIATION = "ponder.reconciliation"
+"""The tick that compares, once a night, each request's cost with its calls'."""
+
 _DAY_S = 86_400
 _TICK_S = 10.0
 _TICK_EXPIRES_S = 3_000  # ticks do not pile up while no worker runs
 _CONNECT_S = 5
+_RECONCILIATION_S = 60.0
+"""A day of a million requests takes some seconds; a tick that is cut off begins again an hour later."""
 _log = logging.getLogger("ponder.tasks")
 
 
@@ -56,7 +64,13 @@ def build(where: Places, settings: Settings) -> Celery:
         # In memory: what is due follows from the clock alone, and nothing is pickled to disk.
         beat_scheduler="celery.beat:Scheduler",
         beat_schedule={
-            RETENTION: {"task": RETENTION, "schedule": crontab(minute="17"), "options": {"expires": _TICK_EXPIRES_S}}
+            RETENTION: {"task": RETENTION, "schedule": crontab(minute="17"), "options": {"expires": _TICK_EXPIRES_S}},
+            # Every hour, and mostly nothing is due: so a night without a worker is made up for in the morning.
+            RECONCILIATION: {
+                "task": RECONCILIATION,
+                "schedule": crontab(minute="23"),
+                "options": {"expires": _TICK_EXPIRES_S},
+            },
         },
     )
     database = locate(database_url(where, settings))
@@ -64,6 +78,10 @@ def build(where: Places, settings: Settings) -> Celery:
     @app.task(name=RETENTION)  # type: ignore[untyped-decorator]  # celery ships no types
     def retention() -> None:
         asyncio.run(forget(Requests(database), settings.retention, now=time.time(), for_at_most_s=_TICK_S))
+
+    @app.task(name=RECONCILIATION)  # type: ignore[untyped-decorator]  # celery ships no types
+    def reconciliation() -> None:
+        asyncio.run(compare_calls(Reconciliations(database), now=time.time(), for_at_most_s=_RECONCILIATION_S))
 
     return app
 
@@ -105,6 +123,33 @@ async def forget(requests: Requests, retention: RetentionSettings, *, now: float
             _log.info("retention: deleted %d stored texts and %d requests", texts, whole)
     finally:
         await requests.close()
+
+
+async def compare_calls(results: Reconciliations, *, now: float, for_at_most_s: float) -> None:
+    """Compare the cost of each request of yesterday (UTC) with the sum of its calls, unless that has been done.
+
+    The balances of budgets are the gateway's to check (``gateway/bookkeeper.py``): it holds them.
+    """
+    day = datetime.fromtimestamp(now - _DAY_S, UTC).date().isoformat()
+    try:
+        async with asyncio.timeout(for_at_most_s):
+            if await results.is_finished(day, Kind.CALLS):
+                return
+            # A check that was begun and never finished is done again: it would find the same.
+            await results.begin(day, Kind.CALLS, now=now)
+            finding = await results.compare_calls(day)
+            await results.finish(day, Kind.CALLS, finding, now=now)
+    except TimeoutError:
+        _log.warning("reconciliation: the requests of %s could not be compared in %.0f s", day, for_at_most_s)
+    else:
+        if finding.differing:
+            _log.warning(
+                "reconciliation: %d of %d requests of %s cost something else than their calls, by $%s in all: %s",
+                finding.differing, finding.compared, day, show(finding.difference),
+                "; ".join(", ".join(f"{name} {value}" for name, value in each.items()) for each in finding.details),
+            )  # fmt: skip
+    finally:
+        await results.close()
 
 
 def run_worker(app: Celery) -> int:

@@ -136,6 +136,9 @@ class Meter:
         self._calls = self._counter(
             "ponder_upstream_calls", "Calls to upstreams, by how they ended.", "upstream", "result"
         )
+        self._emptied = self._counter(
+            "ponder_answers_emptied", "Answers that are empty because thinking used up their output limit.", "model"
+        )
         self._duration = self._histogram(
             "gen_ai_server_request_duration_seconds",
             "Time from a request's first byte to its answer's last.",
@@ -173,6 +176,10 @@ class Meter:
     def call(self, upstream: str, result: str) -> None:
         """Count one upstream call."""
         self._calls.add((upstream, result), 1)
+
+    def emptied(self, model: str) -> None:
+        """Count an answer of which thinking has left nothing."""
+        self._emptied.add((model,), 1)
 
     def refusal(self, endpoint: str, code: str) -> None:
         """Count a request refused before a model was chosen; ``endpoint`` is a known path or ``other``."""

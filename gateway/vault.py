@@ -31,23 +31,38 @@ class Vault:
         self._poll_s = poll_s
         self._number = -1
         self._turn = asyncio.Lock()
+        self._on_change: Callable[[], None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self.opened: Mapping[str, OpenedKey] = {}
         """By upstream."""
         self.faults: Mapping[str, str] = {}
         """Why a stored key cannot be opened, by upstream."""
 
-    async def refresh(self) -> bool:
-        """Take in what changed; whether any key did. Raises Unavailable or ConfigurationError for the database."""
+    async def start(self, on_change: Callable[[], None]) -> None:
+        """Read all keys, then follow the database and tell of changes. Raises Unavailable or ConfigurationError."""
+        await self.refresh()
+        self._on_change = on_change
+        self._following = asyncio.create_task(self._follow(), name="vault")
+
+    async def close(self) -> None:
+        """Stop following."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
+
+    async def refresh(self) -> None:
+        """Take in what changed. Raises Unavailable or ConfigurationError when the database cannot be read."""
         async with self._turn:
             number = await self._stored.number()
             if number == self._number and not self.faults:
-                return False
+                return
             # The rows first: an encryption key is in its file before the first row that needs it.
             stored = await self._stored.all()
             before = self.opened
             self.opened, self.faults = self._open(stored)
             self._number = number
-            return self.opened != before
+        if self.opened != before and self._on_change is not None:
+            self._on_change()
 
     def _open(self, stored: Mapping[str, StoredKey]) -> tuple[dict[str, OpenedKey], dict[str, str]]:
         opened: dict[str, OpenedKey] = {}
@@ -68,13 +83,11 @@ class Vault:
                     opened[name] = known
         return opened, faults
 
-    async def follow(self, on_change: Callable[[], None]) -> None:
-        """Look for changes until cancelled, and tell of each."""
+    async def _follow(self) -> None:
         while True:
             await asyncio.sleep(self._poll_s)
             try:
-                if await self.refresh():
-                    on_change()
+                await self.refresh()
             except PonderError as fault:
                 # The keys of callers are read from the same database, and their ring tells operators.
                 _log.debug("stored provider keys cannot be read, those last read serve on: %s", fault.message)

@@ -7,26 +7,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import TypeAlias
 
 from gateway.adapters.anthropic_upstream import AnthropicUpstream
+from gateway.adapters.encryption_keys import VARIABLE, EncryptionKeys
 from gateway.adapters.key_file import read_or_create
+from gateway.adapters.keyless_upstream import KeylessUpstream
 from gateway.adapters.litellm_upstream import LiteLLMUpstream
+from gateway.adapters.model_facts import ReportedModel, capability_of
 from gateway.adapters.openai_upstream import OpenAIUpstream
 from gateway.adapters.price_list import ListedModel, PriceList
+from gateway.adapters.webhook import Webhook, make_webhook
 from gateway.dialects import anthropic_messages, openai_chat, openai_responses
 from gateway.dialects.codec import Codec
+from gateway.domain.capabilities import Capability
 from gateway.domain.chat import Dialect
 from gateway.domain.model import Model
+from gateway.domain.notice import BudgetEvent
 from gateway.domain.pricing import FREE, Price, per_gpu_hour, per_mtok
+from gateway.domain.provider_key import OpenedKey
 from gateway.domain.secret import PREFIX, Pepper
 from gateway.errors import ConfigurationError
 from gateway.flow.house import Catalog, Terms
 from gateway.flow.lane import Bounds
-from gateway.policy.decide import Snapshots
+from gateway.policy.facts import Defaults
 from gateway.ports import Upstream
 from gateway.settings import LocalPriceSettings, ModelSettings, Places, PriceSettings, Settings, UpstreamSettings
 
@@ -36,8 +43,11 @@ CODECS: Mapping[Dialect, Codec] = {
 EMBEDDED = "embedded"
 EMBEDDED_MODEL = "local"
 
-UpstreamIdentity: TypeAlias = tuple[str, str]
-"""An upstream's name and its settings as JSON: equal ones are kept across a reload."""
+UpstreamIdentity: TypeAlias = tuple[str, str, int | None]
+"""An upstream's name, its settings as JSON, and its stored key's version: equal ones are kept across a reload."""
+
+Reports: TypeAlias = Mapping[str, Mapping[str, ReportedModel]]
+"""What providers say of their own models, by upstream and by their own name."""
 
 _SECRET_LENGTH = 24
 """What a secret from the environment must have at least: 128 bits, in base 64 or as hexadecimal digits."""
@@ -78,6 +88,7 @@ class HomeSecrets:
     default: str = field(repr=False)
     admin: str = field(repr=False)
     pepper: Pepper
+    encryption: EncryptionKeys = field(repr=False, compare=False)
 
 
 def home_secrets(places: Places, environment: Mapping[str, str]) -> HomeSecrets:
@@ -86,7 +97,23 @@ def home_secrets(places: Places, environment: Mapping[str, str]) -> HomeSecrets:
         default=read_or_create(places.default_key_file),
         admin=_secret(environment, "PONDER_ADMIN_KEY") or read_or_create(places.admin_key_file),
         pepper=Pepper(_secret(environment, "PONDER_PEPPER") or read_or_create(places.pepper_file)),
+        encryption=encryption_keys(places, environment),
     )
+
+
+def encryption_keys(places: Places, environment: Mapping[str, str]) -> EncryptionKeys:
+    """What stored provider keys are encrypted with. Raises ConfigurationError for a weak key, or a doubly used one."""
+    given = tuple(key for each in environment.get(VARIABLE, "").split(",") if (key := each.strip()))
+    if any(len(key) < _SECRET_LENGTH for key in given):
+        raise ConfigurationError(
+            f"{VARIABLE} holds a key that is shorter than {_SECRET_LENGTH} characters; it must be random: "
+            "openssl rand -hex 32"
+        )
+    if set(given) & {environment.get("PONDER_PEPPER"), environment.get("PONDER_ADMIN_KEY")}:
+        raise ConfigurationError(
+            f"{VARIABLE} is PONDER_PEPPER or PONDER_ADMIN_KEY as well; it must be a key of its own"
+        )
+    return EncryptionKeys(places.encryption_key_file, given)
 
 
 def _secret(environment: Mapping[str, str], name: str) -> str | None:
@@ -96,6 +123,23 @@ def _secret(environment: Mapping[str, str], name: str) -> str | None:
             f"{name} has {len(secret)} characters; it must be random, with at least {_SECRET_LENGTH}, or unset"
         )
     return secret
+
+
+def make_webhooks(settings: Settings, environment: Mapping[str, str]) -> tuple[Webhook, ...]:
+    """Whom to tell of budgets. Raises ConfigurationError naming the entry at fault, and neither address nor secret."""
+    made: list[Webhook] = []
+    for number, each in enumerate(settings.webhooks):
+        secret = environment.get(each.secret_env)
+        if not secret:
+            raise ConfigurationError(
+                f"webhooks.{number}: the environment variable {each.secret_env} (its secret_env) is not set"
+            )
+        events = frozenset(BudgetEvent(event) for event in each.events)
+        try:
+            made.append(make_webhook(each.url, secret, events, allow_private=each.allow_private))
+        except ConfigurationError as fault:
+            raise ConfigurationError(f"webhooks.{number}: {fault.message}") from fault
+    return tuple(made)
 
 
 class SystemClock:
@@ -129,6 +173,8 @@ def catalog(
     environment: Mapping[str, str],
     *,
     embedded_url: str | None,
+    stored_keys: Mapping[str, OpenedKey] | None = None,
+    reported: Reports | None = None,
     reusable: Mapping[UpstreamIdentity, Upstream] | None = None,
 ) -> tuple[Catalog, dict[UpstreamIdentity, Upstream]]:
     """The models and upstreams that may be called, and the upstreams by their settings for the next reload.
@@ -138,19 +184,20 @@ def catalog(
     whole = with_hosted(settings, environment, embedded_url)
     made: dict[UpstreamIdentity, Upstream] = {}
     for name, upstream_settings in whole.upstreams.items():
-        identity = (name, upstream_settings.model_dump_json())
+        key = (stored_keys or {}).get(name) if upstream_settings.api_key == "stored" else None
+        identity = (name, upstream_settings.model_dump_json(), None if key is None else key.version)
         kept = (reusable or {}).get(identity)
-        made[identity] = kept or _upstream(name, upstream_settings, environment)
+        made[identity] = kept or _upstream(name, upstream_settings, environment, key)
     prices = cache(PriceList.read)
-    models = _hosted_models(settings, whole, prices)
+    models = _hosted_models(settings, whole, prices, reported or {})
     if EMBEDDED in whole.upstreams and whole.upstreams[EMBEDDED].kind == "embedded":
         models[EMBEDDED_MODEL] = Model(EMBEDDED_MODEL, EMBEDDED, EMBEDDED_MODEL, FREE)
     for name, model_settings in settings.models.items():
-        models[name] = _model(name, model_settings, whole, prices)
+        models[name] = _model(name, model_settings, whole, prices, reported or {})
     return (
         Catalog(
             models=models,
-            upstreams={name: upstream for (name, _), upstream in made.items()},
+            upstreams={name: upstream for (name, *_), upstream in made.items()},
             terms={
                 name: Terms(
                     upstream.first_byte_s,
@@ -161,7 +208,7 @@ def catalog(
                 )
                 for name, upstream in whole.upstreams.items()
             },
-            snapshots=Snapshots(
+            defaults=Defaults(
                 deadline_s=settings.limits.deadline_s,
                 default_output_tokens=settings.limits.default_output_tokens,
                 may_serve_unpriced=settings.allow_unpriced,
@@ -181,8 +228,12 @@ def _is_openai(upstream: UpstreamSettings) -> bool:
     )
 
 
-def _upstream(name: str, settings: UpstreamSettings, environment: Mapping[str, str]) -> Upstream:
-    api_key = None
+def _upstream(
+    name: str, settings: UpstreamSettings, environment: Mapping[str, str], stored: OpenedKey | None
+) -> Upstream:
+    api_key = None if stored is None else stored.secret
+    if settings.api_key == "stored" and stored is None:
+        return KeylessUpstream(name, _dialects(settings))
     if settings.api_key_env is not None:
         api_key = environment.get(settings.api_key_env)
         if not api_key:
@@ -210,23 +261,33 @@ def _upstream(name: str, settings: UpstreamSettings, environment: Mapping[str, s
         )
     if settings.kind == "embedded" and settings.base_url is None:
         raise ConfigurationError(f"upstreams.{name}: an embedded upstream needs base_url, or start with 'ponder up'")
-    dialects = [Dialect(dialect) for dialect in settings.dialects or ()]
-    if not dialects:
-        dialects = [Dialect.OPENAI_CHAT]
-        if settings.base_url in (None, _OPENAI_URL):
-            dialects.append(Dialect.OPENAI_RESPONSES)
     return OpenAIUpstream(
         name=name,
         base_url=settings.base_url or _OPENAI_URL,
         api_key=api_key,
-        dialects=tuple(dialects),
+        dialects=_dialects(settings),
         headers=settings.headers,
         connections=settings.connections,
         allow_private=settings.allow_private,
     )
 
 
-def _hosted_models(settings: Settings, whole: Settings, prices: Callable[[], PriceList]) -> dict[str, Model]:
+def _dialects(settings: UpstreamSettings) -> tuple[Dialect, ...]:
+    """What an upstream speaks, the preferred dialect first."""
+    if settings.kind == "anthropic":
+        return AnthropicUpstream.dialects
+    if settings.kind == "litellm":
+        return LiteLLMUpstream.dialects
+    if settings.dialects:
+        return tuple(Dialect(dialect) for dialect in settings.dialects)
+    if settings.base_url in (None, _OPENAI_URL):
+        return Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES
+    return (Dialect.OPENAI_CHAT,)
+
+
+def _hosted_models(
+    settings: Settings, whole: Settings, prices: Callable[[], PriceList], reported: Reports
+) -> dict[str, Model]:
     """Every listed chat and embedding model of the providers that the environment added."""
     models: dict[str, Model] = {}
     today = datetime.now(UTC).date()
@@ -240,11 +301,15 @@ def _hosted_models(settings: Settings, whole: Settings, prices: Callable[[], Pri
                 if listed is None or listed.price is None:
                     continue  # listed twice, with a price under another provider's form of its name only
                 public = upstream_name if name in {"openai", "anthropic"} else f"{name}/{upstream_name}"
-                models[public] = _listed_model(public, name, upstream_name, listed)
+                own = reported.get(name, {}).get(upstream_name)
+                capability = capability_of(provider, upstream_name, listed=listed, reported=own, told=None)
+                models[public] = _listed_model(public, name, upstream_name, listed, capability)
     return models
 
 
-def _model(name: str, settings: ModelSettings, whole: Settings, prices: Callable[[], PriceList]) -> Model:
+def _model(
+    name: str, settings: ModelSettings, whole: Settings, prices: Callable[[], PriceList], reported: Reports
+) -> Model:
     upstream = whole.upstreams.get(settings.upstream)
     if upstream is None:
         raise ConfigurationError(
@@ -257,21 +322,27 @@ def _model(name: str, settings: ModelSettings, whole: Settings, prices: Callable
     is_listed = upstream.kind != "embedded" and needs_list
     provider = upstream.provider or (upstream.kind if upstream.kind == "anthropic" else settings.upstream)
     listed = prices().find(provider, upstream_name) if is_listed else None
-    model = _listed_model(name, settings.upstream, upstream_name, listed)
-    return Model(
-        name=name,
-        upstream=model.upstream,
-        upstream_name=upstream_name,
+    own = reported.get(settings.upstream, {}).get(upstream_name)
+    family = "openai" if _is_openai(upstream) and upstream.provider is None else provider
+    capability = capability_of(family, upstream_name, listed=listed, reported=own, told=settings.thinking)
+    model = _listed_model(name, settings.upstream, upstream_name, listed, capability)
+    return replace(
+        model,
         price=stated or model.price,
-        context_tokens=settings.context_tokens or model.context_tokens,
-        max_output_tokens=settings.max_output_tokens or model.max_output_tokens,
+        context_tokens=settings.context_tokens or model.context_tokens or (own.max_input_tokens if own else None),
+        max_output_tokens=settings.max_output_tokens
+        or model.max_output_tokens
+        or (own.max_output_tokens if own else None),
     )
 
 
-def _listed_model(name: str, upstream: str, upstream_name: str, listed: ListedModel | None) -> Model:
+def _listed_model(
+    name: str, upstream: str, upstream_name: str, listed: ListedModel | None, capability: Capability
+) -> Model:
     if listed is None:
-        return Model(name, upstream, upstream_name, None)
-    return Model(name, upstream, upstream_name, listed.price, listed.max_input_tokens, listed.max_output_tokens)
+        return Model(name, upstream, upstream_name, None, capability=capability)
+    limits = listed.max_input_tokens, listed.max_output_tokens
+    return Model(name, upstream, upstream_name, listed.price, *limits, capability=capability)
 
 
 def _stated_price(settings: ModelSettings) -> Price | None:

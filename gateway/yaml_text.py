@@ -1,14 +1,18 @@
-"""YAML as a person wrote it: its values, and the lines that faults in them are told by.
+"""YAML as a person wrote it: its values, and the lines and the nearest valid names that its faults are told by.
 
 No message made here quotes a value of the file, as a header may be secret.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from typing import Any
+import types
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from gateway.errors import ConfigurationError
 
@@ -67,3 +71,57 @@ def line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int:
             node = node.value[step]
             line = node.start_mark.line + 1
     return line
+
+
+def faults(name: str, root: yaml.Node | None, document: type[BaseModel], error: ValidationError) -> str:
+    """Every fault of a file that is no such document, a line for each, with its place and its remedy."""
+    return "\n".join(_describe(name, root, document, dict(each)) for each in error.errors())
+
+
+def nearest(given: str, valid: Iterable[str]) -> str:
+    """What to say after an unknown name: the valid one that it was probably meant to be, or all of them."""
+    names = list(valid)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"valid are {', '.join(names) or 'none'}"
+
+
+def _describe(name: str, root: yaml.Node | None, document: type[BaseModel], error: dict[str, Any]) -> str:
+    location = tuple(error["loc"])
+    where = ".".join(str(step) for step in location) or "the file"
+    prefix = f"{name}:{line_of(root, location)}: {where}: "
+    if error["type"] != "extra_forbidden":
+        return prefix + str(error["msg"]).removeprefix("Value error, ")
+    return f"{prefix}unknown key; {nearest(str(location[-1]), _valid_keys(document, location[:-1]))}"
+
+
+def _valid_keys(document: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """The keys of the mapping to which these steps lead: keys, indices, and names of a union's members."""
+    kinds: list[Any] = [document]
+    for step in location:
+        named = [kind for kind in kinds if getattr(kind, "__name__", None) == str(step)]
+        kinds = named or [inner for kind in kinds for inner in _inner(kind, step)]
+    models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return [field.alias or key for model in models for key, field in model.model_fields.items()]
+
+
+def _inner(kind: Any, step: Any) -> Iterator[Any]:
+    """The types that a value of this type may have at a key or an index."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        for key, field in kind.model_fields.items():
+            if step in (key, field.alias):
+                yield from _alternatives(field.annotation)
+    elif get_origin(kind) is dict:
+        yield from _alternatives(get_args(kind)[1])
+    elif get_origin(kind) in (list, tuple):
+        yield from _alternatives(get_args(kind)[0])
+
+
+def _alternatives(kind: Any) -> Iterator[Any]:
+    origin = get_origin(kind)
+    if origin is Annotated:
+        yield from _alternatives(get_args(kind)[0])
+    elif origin in (Union, types.UnionType):
+        for each in get_args(kind):
+            yield from _alternatives(each)
+    else:
+        yield kind

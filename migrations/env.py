@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from alembic import context
 from sqlalchemy import Connection, text
 
-from gateway.store import tables
+from gateway.store import background_tables, tables
 from gateway.store.schema import MIGRATION_LOCK
 
+DECLARED = (tables, background_tables)
+"""All tables: the modules that declare them share one collection, and are imported for it."""
 OTHERS_TIMEOUT_S = 330
 LOCK_TIMEOUT_S = 5
 """A migration that waits for a lock makes every later query wait behind it; so it gives up."""
@@ -49,7 +51,7 @@ def run() -> None:
     with alone(connection):
         context.configure(
             connection=connection,
-            target_metadata=tables.requests.metadata,
+            target_metadata=DECLARED[0].metadata,
             transactional_ddl=True,
             render_as_batch=connection.dialect.name == "sqlite",
         )

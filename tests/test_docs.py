@@ -47,6 +47,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "broker": settings.BrokerSettings,
     "redis": settings.RedisSettings,
     "cors": settings.CorsSettings,
+    "webhooks": settings.WebhookSettings,
 }
 """Headings of the reference in configure-upstreams.md, and what each documents."""
 NO_SETTING = {"NO_COLOR"}
@@ -175,7 +176,7 @@ def test_every_command_is_documented() -> None:
 def test_commands_and_targets_that_are_named_exist(page: Path) -> None:
     """Every `ponder` command, `make` target and folder that a page names is there."""
     code = " \n".join(re.findall(r"`([^`\n]+)`", _prose(page)) + [body for _, body in _FENCE.findall(_text(page))])
-    named = set(re.findall(r"^ponder ([a-z]+)\b", code, re.MULTILINE))
+    named = set(re.findall(r"^ponder ([a-z-]+)", code, re.MULTILINE))
     assert named <= set(COMMANDS)
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z][a-z-]*)\b", code)) <= targets

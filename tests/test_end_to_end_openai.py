@@ -233,7 +233,7 @@ def test_refusals_of_another_dialect_come_in_the_clients_own(client: openai.Open
 
 def test_a_wrong_key_of_ours_is_not_the_clients_fault(client: openai.OpenAI) -> None:
     """When the provider refuses the gateway's key, the client sees 502 and not 401."""
-    with pytest.raises(openai.InternalServerError, match="api_key_env") as caught:
+    with pytest.raises(openai.InternalServerError, match="check the key of this upstream") as caught:
         client.chat.completions.create(model="locked", messages=ASK)
     assert caught.value.status_code == 502
     assert "loopback-wrong" not in caught.value.response.text

@@ -101,3 +101,24 @@ def test_ports_must_be_ports(environment: dict[str, str], message: str) -> None:
     """A port that is none, or one for two things, ends the start with what would be accepted."""
     with pytest.raises(ConfigurationError, match=message):
         places(environment)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{levles: [low]}", "models.m.thinking.levles: unknown key; did you mean 'levels'?"),
+        ("{levels: [lots]}", "models.m.thinking.levels.0: Input should be 'none', 'minimal'"),
+        ("{control: magic}", "models.m.thinking.control: Input should be 'plain', 'always'"),
+        ("{least_tokens: 5, most_tokens: 4}", "least_tokens is above most_tokens"),
+        ("{takes_tokens: false, most_tokens: 4}", "takes_tokens is false"),
+        ("{like: claude}", "models.m.thinking.like"),
+    ],
+)
+def test_what_is_said_of_thinking_is_checked(tmp_path: Path, text: str, said: str) -> None:
+    """Unknown keys, levels and contradictions below ``thinking`` are refused with their line."""
+    file = tmp_path / "ponder.yaml"
+    file.write_text(f"models:\n  m:\n    upstream: u\n    thinking: {text}\n")
+    with pytest.raises(ConfigurationError) as refused:
+        load(file)
+    assert said in refused.value.message
+    assert "ponder.yaml:4" in refused.value.message

@@ -17,7 +17,9 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "m
 LAZY = {"litellm", "anthropic", "xllamacpp", "alembic", "redis"}
 """Packages so slow or large that they are imported where they are used."""
 OUTERMOST = {
+    "gateway/background/runner.py": "a fault of ours must end neither the taking of jobs nor one job without a word",
     "gateway/adapters/journal/mover.py": "a fault of ours must not end the moving of records to the database",
+    "gateway/herald.py": "a fault of ours must not end the telling of later events",
     "gateway/store/key_ring.py": "a fault of ours must not end the following of revocations",
     "gateway/http/faults.py": "the last resort turns a defect into a 500 in the client's dialect",
 }

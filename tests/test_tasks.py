@@ -14,14 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from gateway.domain.money import usd
 from gateway.domain.record import StoredText
 from gateway.errors import ConfigurationError, Unavailable
 from gateway.settings import BrokerSettings, RetentionSettings, Settings, places
 from gateway.store.base import locate
+from gateway.store.reconciliations import Kind, Reconciliations
 from gateway.store.requests import Requests
 from gateway.store.schema import upgrade
 from gateway.store.sinks import open_sink
-from gateway.tasks import RETENTION, broker_folder, build, check_broker, forget
+from gateway.tasks import RECONCILIATION, RETENTION, broker_folder, build, check_broker, compare_calls, forget
 from tests.store.records import DAY_S, NOON, identity
 from tests.store.records import request as record
 
@@ -142,3 +144,44 @@ async def test_retention_takes_a_database_without_tables_for_a_misconfiguration(
     requests = Requests(locate(f"sqlite:///{tmp_path / 'ponder.db'}"))
     with pytest.raises(ConfigurationError, match="ponder db upgrade"):
         await forget(requests, RetentionSettings(), now=time.time(), for_at_most_s=10)
+
+
+async def test_yesterdays_requests_are_compared_with_their_calls_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The tick stores what it found under yesterday and warns with figures; a second tick finds it done."""
+    url = f"sqlite:///{tmp_path / 'ponder.db'}"
+    await upgrade(url)
+    sink = open_sink(locate(url))
+    await sink.write([record(1), record(2, cost=usd("0.000125"))])
+    await sink.close()
+    for now in (NOON + DAY_S, NOON + DAY_S + 3600):
+        await compare_calls(Reconciliations(locate(url)), now=now, for_at_most_s=10)
+    results = Reconciliations(locate(url))
+    (found,) = await results.recent(limit=10)
+    await results.close()
+    assert (found.day, found.kind, found.finished_at) == ("2026-11-22", Kind.CALLS, NOON + DAY_S)
+    assert (found.finding.compared, found.finding.differing) == (2, 1)
+    (warning,) = [line.message for line in caplog.records if line.levelname == "WARNING"]
+    assert warning == (
+        "reconciliation: 1 of 2 requests of 2026-11-22 cost something else than their calls, by $0.000002 in all: "
+        f"request_id {identity(2)}, key_id default, request_usd 0.000125, calls_usd 0.000123"
+    )
+
+
+async def test_a_check_that_was_broken_off_is_done_again(tmp_path: Path) -> None:
+    """A tick whose worker died leaves an unfinished check, which the next tick finishes."""
+    url = f"sqlite:///{tmp_path / 'ponder.db'}"
+    await upgrade(url)
+    results = Reconciliations(locate(url))
+    assert await results.begin("2026-11-22", Kind.CALLS, now=NOON + DAY_S)
+    await compare_calls(Reconciliations(locate(url)), now=NOON + DAY_S + 3600, for_at_most_s=10)
+    assert await results.is_finished("2026-11-22", Kind.CALLS)
+    await results.close()
+
+
+def test_the_books_are_looked_at_every_hour(environment: dict[str, str]) -> None:
+    """A night without a worker is made up for: the tick comes hourly, and does not pile up."""
+    entry = build(places(environment), Settings()).conf.beat_schedule[RECONCILIATION]
+    assert (entry["schedule"].minute, len(entry["schedule"].hour)) == ({23}, 24)
+    assert entry["options"]["expires"] < 3600

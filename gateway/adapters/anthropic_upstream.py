@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 from urllib.parse import quote
 
-from gateway.adapters.transport import Transport, model_ids
+from gateway.adapters.anthropic_batches import AnthropicBatches
+from gateway.adapters.transport import Transport, model_entries
 from gateway.domain.chat import Dialect
 from gateway.ports import UpstreamCall, UpstreamReply
 
@@ -52,22 +54,27 @@ class AnthropicUpstream:
             connections=connections,
             allow_private=allow_private,
         )
+        self.batches = AnthropicBatches(self._transport)
 
     def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamReply]:
         """Send the call; the client's API version and beta headers go along."""
         return self._transport.post(call, {name: call.headers[name] for name in _PASSED_ON & call.headers.keys()})
 
     async def model_names(self, *, timeout_s: float) -> tuple[str, ...]:
-        """The server's own list of models, page by page. Raises UpstreamError."""
-        names: list[str] = []
+        """The names in the server's own list of models. Raises UpstreamError."""
+        return tuple(entry["id"] for entry in await self.models(timeout_s=timeout_s))
+
+    async def models(self, *, timeout_s: float) -> tuple[Mapping[str, Any], ...]:
+        """The server's own list of models, page by page; each has at least an ``id``. Raises UpstreamError."""
+        models: list[Mapping[str, Any]] = []
         page = f"/v1/models?limit={_PAGE}"
         while True:
             listing = await self._transport.get(page, timeout_s=timeout_s)
-            found = model_ids(self.name, listing)
-            names += found
+            found = model_entries(self.name, listing)
+            models += found
             last = listing.get("last_id")
-            if listing.get("has_more") is not True or not isinstance(last, str) or not found or len(names) >= _MOST:
-                return tuple(names)
+            if listing.get("has_more") is not True or not isinstance(last, str) or not found or len(models) >= _MOST:
+                return tuple(models)
             page = f"/v1/models?limit={_PAGE}&after_id={quote(last, safe='')}"
 
     async def close(self) -> None:

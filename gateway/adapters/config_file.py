@@ -1,9 +1,9 @@
-"""The configuration file as a thing that changes: says when to read it again, and reads nothing itself."""
+"""The configuration as a thing that changes: says when to read it again, and reads nothing itself."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,11 +13,21 @@ _Stamp: TypeAlias = tuple[int, int, int] | None
 """Which file it is, when it was written and how long it is; None where there is none."""
 
 
-class ConfigFile:
-    """Watches one file by looking at it: that works on every disk, mounted volumes and network disks included."""
+def _nothing() -> object:
+    return None
 
-    def __init__(self, path: Path, *, look_every_s: float = _LOOK_EVERY_S) -> None:
+
+class ConfigFile:
+    """Watches one file by looking at it: that works on every disk, mounted volumes and network disks included.
+
+    ``beside`` tells what else belongs to the configuration, by a value that changes when that does.
+    """
+
+    def __init__(
+        self, path: Path, *, beside: Callable[[], object] = _nothing, look_every_s: float = _LOOK_EVERY_S
+    ) -> None:
         self._path = path
+        self._beside = beside
         self._look_every_s = look_every_s
         self._asked = asyncio.Event()
         self._known = self._look()
@@ -47,9 +57,9 @@ class ConfigFile:
                 self._known = now
                 yield
 
-    def _look(self) -> _Stamp:
+    def _look(self) -> tuple[_Stamp, object]:
         try:
             status = self._path.stat()
         except OSError:
-            return None
-        return (status.st_ino, status.st_mtime_ns, status.st_size)
+            return None, self._beside()
+        return (status.st_ino, status.st_mtime_ns, status.st_size), self._beside()

@@ -1,7 +1,8 @@
 """Encryption of stored provider keys: AES-256-GCM, under keys that nothing else is done with.
 
-The upstream's name and the key's version are authenticated along with each ciphertext. So one that
-is moved to another upstream, or back in time to an older version, does not open. Nonces are 96
+The upstream's name and the key's version are authenticated along with each ciphertext. So whoever
+writes to the database cannot move one to an upstream that would then be sent it, nor pass an old one
+off as new; a whole old row put back does open. Nonces are 96
 random bits: a collision would take some billions of keys set under one encryption key.
 """
 

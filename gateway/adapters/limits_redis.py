@@ -27,9 +27,10 @@ from typing import Any, Literal
 from gateway.adapters import limits_scripts as scripts
 from gateway.adapters.limits_alone import Alone
 from gateway.adapters.limits_backlog import Backlog
-from gateway.adapters.limits_line import RedisLine, StoreAway
+from gateway.adapters.limits_line import RedisLine
 from gateway.adapters.limits_memory import MemoryPurse
 from gateway.adapters.limits_wire import MOST_NANOS, Ask, End, Reply, Wire, held, refusal, used
+from gateway.adapters.redis_pipelines import StoreAway
 from gateway.domain.ledger import Hold, HoldEvent, after
 from gateway.domain.limits import Period
 from gateway.domain.money import ZERO, Usd, from_nanos, show, to_nanos

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 from gateway.adapters.egress import Egress
 from gateway.adapters.litellm_faults import provider_refusal, refused, translated
 from gateway.adapters.litellm_fields import chat_arguments, embedding_arguments
+from gateway.adapters.litellm_thinking import take_native
 from gateway.adapters.litellm_usage import answer_usage, tidy
 from gateway.dialects.json_bytes import dumps, loads
 from gateway.domain.chat import Dialect
@@ -188,7 +189,9 @@ class LiteLLMUpstream:
             supported = library.litellm.get_supported_openai_params(
                 model=self._bare(str(body.get("model"))), custom_llm_provider=self._provider
             )
-            return chat_arguments(body, self._provider, supported or ()) | {"stream": call.is_stream}
+            native, rest = take_native(body, self._provider)
+            arguments = chat_arguments(rest, self._provider, supported or ()) | {"stream": call.is_stream}
+            return arguments | ({"extra_body": native} if native else {})
         except InvalidRequest as fault:
             raise refused(self.name, fault) from fault
 

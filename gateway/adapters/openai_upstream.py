@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
+from gateway.adapters.openai_batches import OpenAIBatches
 from gateway.adapters.transport import Transport, model_ids
 from gateway.domain.chat import Dialect
 from gateway.ports import UpstreamCall, UpstreamReply
@@ -39,6 +40,7 @@ class OpenAIUpstream:
             connections=connections,
             allow_private=allow_private,
         )
+        self.batches = OpenAIBatches(self._transport)
 
     def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamReply]:
         """Send the call; the client's own ``openai-beta`` and trace headers go along."""

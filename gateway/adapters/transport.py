@@ -105,12 +105,16 @@ class Transport:
 
     async def get(self, path: str, *, timeout_s: float) -> Mapping[str, Any]:
         """Fetch a small JSON object (a list of models). Raises UpstreamError."""
-        head = self._head(f"GET {self._prefix}{path} HTTP/1.1\r\n", {})
-        async with _Exchange(self, head, b"", deadline_s=timeout_s, first_byte_s=timeout_s, idle_s=timeout_s) as reply:
+        async with self.fetch(path, timeout_s=timeout_s) as reply:
             document = _json_object(await reply.read())
         if document is None:
             raise UpstreamFailed(f"upstream {self.name} did not answer {path} with a JSON object; is base_url right?")
         return document
+
+    def fetch(self, path: str, *, timeout_s: float) -> AbstractAsyncContextManager[UpstreamReply]:
+        """GET something to be read as it comes. Entering raises UpstreamError for anything but a 2xx."""
+        head = self._head(f"GET {self._prefix}{path} HTTP/1.1\r\n", {})
+        return _Exchange(self, head, b"", deadline_s=timeout_s, first_byte_s=timeout_s, idle_s=timeout_s)
 
     def _head(self, start: str, headers: Mapping[str, str]) -> bytes:
         if not headers:
@@ -314,7 +318,7 @@ def refusal(name: str, status: int, body: bytes, retry_after: str | None) -> Ups
     if status in _OWN_FAULT:
         return UpstreamDenied(
             f"upstream {name} does not accept the gateway's credentials ({status}); "
-            "the operator should check the key that this upstream's api_key_env names",
+            "the operator should check the key of this upstream",
             is_unbilled=True,
         )
     if status in _TIMED_OUT:
@@ -327,11 +331,16 @@ def refusal(name: str, status: int, body: bytes, retry_after: str | None) -> Ups
 
 
 def model_ids(name: str, listing: Mapping[str, Any]) -> tuple[str, ...]:
-    """The ids in a list of models, which both OpenAI and Anthropic write as ``{"data": [{"id": …}]}``."""
+    """The ids in a list of models."""
+    return tuple(entry["id"] for entry in model_entries(name, listing))
+
+
+def model_entries(name: str, listing: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The models of a list, which both OpenAI and Anthropic write as ``{"data": [{"id": …}]}``."""
     rows = listing.get("data")
     if not isinstance(rows, list):
         raise UpstreamFailed(f"upstream {name} did not answer with a list of models; is base_url right?")
-    return tuple(row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str))
+    return tuple(row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str))
 
 
 def _json_object(body: bytes) -> Mapping[str, Any] | None:

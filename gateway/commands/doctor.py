@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import click
 
 from gateway.adapters import embedded_model
+from gateway.adapters.webhook import Webhook
 from gateway.commands.findings import (
     Finding,
     Level,
@@ -20,15 +21,21 @@ from gateway.commands.findings import (
     check_home,
     check_key_files,
     check_ticks,
+    is_to_be_made,
 )
 from gateway.commands.models import NOT_RUNNING_YET
 from gateway.commands.output import json_option, print_json, print_rows
 from gateway.commands.running import get, url_of
-from gateway.errors import ConfigurationError, PonderError, UpstreamDenied, UpstreamRefused
+from gateway.domain.provider_key import OpenedKey
+from gateway.errors import ConfigurationError, DeliveryFailed, PonderError, UpstreamDenied, UpstreamRefused
 from gateway.flow.house import Catalog
 from gateway.ports import Upstream
-from gateway.settings import Places, Settings, UpstreamSettings, places
-from gateway.wiring import catalog, with_hosted
+from gateway.settings import Places, Settings, UpstreamSettings, database_url, places
+from gateway.store.base import locate
+from gateway.store.changes import Changes
+from gateway.store.provider_keys import ProviderKeys
+from gateway.vault import Vault
+from gateway.wiring import catalog, encryption_keys, make_webhooks, with_hosted
 
 _PATIENCE_S = 5.0
 _NAMES_SHOWN = 3
@@ -65,21 +72,52 @@ async def examine(where: Places, environment: Mapping[str, str]) -> list[Finding
     findings += [await check_database(where, settings), check_ticks(where, settings)]
     whole = with_hosted(settings, environment, where.embedded_url)
     if whole.upstreams:
+        stored = await _stored_keys(where, settings, environment)
         findings += await asyncio.gather(
-            *(_check_upstream(name, upstream, environment) for name, upstream in whole.upstreams.items())
+            *(_check_upstream(name, upstream, environment, stored) for name, upstream in whole.upstreams.items())
         )
     else:
         findings.append(_check_embedded())
+    findings += await _check_webhooks(settings, environment)
     findings += _check_models(settings, environment, where)
     findings.append(await asyncio.to_thread(_check_running, where))
     return findings
 
 
-async def _check_upstream(name: str, settings: UpstreamSettings, environment: Mapping[str, str]) -> Finding:
+async def _stored_keys(
+    where: Places, settings: Settings, environment: Mapping[str, str]
+) -> tuple[Mapping[str, OpenedKey], Mapping[str, str]]:
+    """The stored keys that can be opened, and why the others of the configuration cannot."""
+    names = [name for name, upstream in settings.upstreams.items() if upstream.api_key == "stored"]
+    url = database_url(where, settings)
+    if not names or is_to_be_made(where, url):
+        return {}, {}
+    try:
+        changes = Changes(locate(url))
+        try:
+            vault = Vault(ProviderKeys(changes), encryption_keys(where, environment))
+            await vault.refresh()
+        finally:
+            await changes.close()
+    except PonderError as fault:
+        return {}, dict.fromkeys(names, fault.message)
+    return vault.opened, vault.faults
+
+
+async def _check_upstream(
+    name: str,
+    settings: UpstreamSettings,
+    environment: Mapping[str, str],
+    stored: tuple[Mapping[str, OpenedKey], Mapping[str, str]],
+) -> Finding:
     check, variable = f"upstream {name}", settings.api_key_env
     own = {variable: environment[variable]} if variable is not None and variable in environment else {}
+    opened, faults = stored
+    if settings.api_key == "stored" and name not in opened:
+        found = faults.get(name) or "no key is stored for it"
+        return Finding(Level.FAIL, check, found, f"ponder provider-keys set {name}")
     try:
-        alone, _ = catalog(Settings(upstreams={name: settings}), own, embedded_url=None)
+        alone, _ = catalog(Settings(upstreams={name: settings}), own, embedded_url=None, stored_keys=opened)
     except ConfigurationError as fault:
         return Finding(Level.FAIL, check, fault.message, f"set {variable}" if variable else "edit ponder.yaml")
     upstream: Upstream = alone.upstreams[name]
@@ -89,6 +127,8 @@ async def _check_upstream(name: str, settings: UpstreamSettings, environment: Ma
         names = await upstream.model_names(timeout_s=_PATIENCE_S)
     except (UpstreamDenied, UpstreamRefused) as fault:
         remedy = f"check the key in {variable}" if variable else "it may want a key: set api_key_env"
+        if settings.api_key == "stored":
+            remedy = f"check its stored key: ponder provider-keys set {name}"
         return Finding(Level.FAIL, check, fault.message, remedy)
     except PonderError as fault:
         return Finding(Level.FAIL, check, fault.message, "start it, or correct its base_url")
@@ -96,6 +136,23 @@ async def _check_upstream(name: str, settings: UpstreamSettings, environment: Ma
         await upstream.close()
     listed = ", ".join(names[:_NAMES_SHOWN]) + (", …" if names[_NAMES_SHOWN:] else "")
     return Finding(Level.OK, check, f"answers, and lists {len(names)} models: {listed}")
+
+
+async def _check_webhooks(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
+    """Each must be complete and reachable; it is sent nothing."""
+    try:
+        webhooks = make_webhooks(settings, environment)
+    except ConfigurationError as fault:
+        return [Finding(Level.FAIL, "webhooks", fault.message, "set its variable, or edit ponder.yaml")]
+    return list(await asyncio.gather(*(_check_webhook(webhook) for webhook in webhooks)))
+
+
+async def _check_webhook(webhook: Webhook) -> Finding:
+    try:
+        await webhook.probe(within_s=_PATIENCE_S)
+    except DeliveryFailed as fault:
+        return Finding(Level.WARN, "webhook", fault.message, "start it, or correct its url; messages wait for a day")
+    return Finding(Level.OK, "webhook", f"{webhook.label} can be reached; its answer shows at the first message")
 
 
 def _check_embedded() -> Finding:

@@ -59,12 +59,15 @@ def check_home(where: Places) -> Finding:
 
 
 def check_key_files(where: Places) -> list[Finding]:
-    """What PONDER_HOME holds in secrets: the first key, the key to /admin, and the pepper of all keys' digests."""
-    return [
+    """What PONDER_HOME holds in secrets; the encryption key is there once a provider key was stored."""
+    checks = [
         _check_key_file("key", where.default_key_file),
         _check_key_file("admin key", where.admin_key_file),
         _check_key_file("pepper", where.pepper_file),
     ]
+    if where.encryption_key_file.exists():
+        checks.append(_check_key_file("encryption key", where.encryption_key_file))
+    return checks
 
 
 def _check_key_file(check: str, path: Path) -> Finding:
@@ -85,7 +88,7 @@ def _check_key_file(check: str, path: Path) -> Finding:
 async def check_database(where: Places, settings: Settings) -> Finding:
     """The database must be reachable; its schema is brought up to date by the next start."""
     url = database_url(where, settings)
-    if _is_to_be_made(where, url):
+    if is_to_be_made(where, url):
         return Finding(Level.OK, "database", "SQLite in PONDER_HOME, made at the first start")
     try:
         label, stored = locate(url).label, await revision(url)
@@ -103,7 +106,7 @@ async def check_database(where: Places, settings: Settings) -> Finding:
     return Finding(Level.OK, "database", f"{label} is at revision {stored}")
 
 
-def _is_to_be_made(where: Places, url: str) -> bool:
+def is_to_be_made(where: Places, url: str) -> bool:
     """Whether this is the embedded database before its first start; connecting would make it."""
     file = where.home / "ponder.db"
     return url.endswith(str(file)) and not file.exists()

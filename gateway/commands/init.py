@@ -12,7 +12,7 @@ from gateway.settings import places
 TEMPLATE = """\
 # Ponder's configuration. Everything here is optional: what is left out, or commented out as below,
 # has the value shown or the default described. `ponder doctor` checks it. Secrets never stand here:
-# an upstream names the environment variable that holds its key.
+# an upstream names the environment variable that holds its key, or says that it is stored.
 
 # Servers that Ponder calls. With ANTHROPIC_API_KEY, OPENAI_API_KEY, … in the environment, the hosted
 # ones are there by themselves; with neither keys nor upstreams, `ponder up` runs a small local model.
@@ -24,6 +24,10 @@ TEMPLATE = """\
 #    kind: openai
 #    base_url: https://api.openai.com/v1
 #    api_key_env: OPENAI_API_KEY
+# With api_key: stored the key is in the database, encrypted: ponder provider-keys set mistral
+#  mistral:
+#    kind: litellm
+#    api_key: stored
 # vLLM, llama.cpp or any other server that speaks the OpenAI API.
 #  gpu:
 #    kind: openai
@@ -95,6 +99,13 @@ TEMPLATE = """\
 # A folder in PONDER_HOME, unless this or PONDER_BROKER_URL says otherwise.
 #broker:
 #  url: redis://127.0.0.1:6379/0
+
+# Who is told when a budget passes its soft limit, or turns a request away. The secret is in the
+# environment: whsec_ and 24 to 64 random bytes in base64.
+#webhooks:
+#  - url: https://example.com/hooks/ponder
+#    secret_env: HOOK_SECRET
+#    events: [budget.soft_limit, budget.exhausted]
 
 # Browser origins that may call the gateway.
 #cors:

@@ -91,6 +91,7 @@ def show(key: str, *, as_json: bool) -> None:
         return
     shown = {**_row(found), "priority": found["priority"], "may override": "yes" if found["may_override"] else "no"}
     shown |= {"arms": patterns_words(found["arms"]), "policies": patterns_words(found["policies"])}
+    shown["policy"] = found["policy"] or ""
     shown["secrets"] = ", ".join(_secret_words(secret) for secret in found["secrets"])
     print_rows(("field", "value"), [{"field": name, "value": value} for name, value in shown.items() if value])
 

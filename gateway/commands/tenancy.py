@@ -24,7 +24,8 @@ _OPTIONS = (
         "--model", "models", multiple=True, metavar="PATTERN", help="May be asked for; * stands for any text."
     ),
     click.option("--arm", "arms", multiple=True, metavar="PATTERN", help="May answer."),
-    click.option("--policy", "policies", multiple=True, metavar="PATTERN", help="May be asked for."),
+    click.option("--allow-policy", "policies", multiple=True, metavar="PATTERN", help="May be asked for."),
+    click.option("--policy", metavar="NAME", help="Decides for `model: auto`."),
     click.option("--requests-per-minute", type=click.IntRange(min=1)),
     click.option("--tokens-per-minute", type=click.IntRange(min=1)),
     click.option("--concurrency", type=click.IntRange(min=1), help="Requests at once."),
@@ -57,6 +58,8 @@ def terms_options(command: _Command) -> _Command:
 def terms_body(given: Mapping[str, Any]) -> dict[str, Any]:
     """The body's part that :func:`terms_options` speaks of; what was not given stays out."""
     body: dict[str, Any] = {name: list(given[name]) for name in ("models", "arms", "policies") if given[name]}
+    if given["policy"] is not None:
+        body["policy"] = given["policy"]
     limits = {name: given[name] for name in _LIMIT_NAMES if given[name] is not None}
     return {**body, "limits": limits} if limits else body
 

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from gateway.errors import ConfigurationError
@@ -58,6 +59,8 @@ class Item:
     group: str = ""
     """The source's own coarse category: the baseline that predictions of success are compared with."""
     language: str = "en"
+    with_options: str | None = None
+    """The prompt with the answers to choose from, where its source has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,12 @@ def _knowledge(reader: _Reader, labels: Mapping[str, Any]) -> Iterator[Item]:
             weak=recorded.get(anchors.weak),
             strong=recorded.get(anchors.strong),
             group=row["category"],
+            with_options=_with_options(row["prompt"], row["options"]),
         )
+
+
+def _with_options(question: str, options: list[str]) -> str:
+    return "\n".join((question, *(f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False))))
 
 
 def _grade_school(reader: _Reader) -> Iterator[Item]:

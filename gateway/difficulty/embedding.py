@@ -22,8 +22,9 @@ _PACKAGE = "wordllama"
 _TABLE = Path("weights", "l2_supercat_256.safetensors")
 _TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")
 _TENSOR = "embedding.weight"
-ZONE_TOKENS = 40
-"""The first and the last tokens, which hold the instruction when the middle is material to work on."""
+_FADE = 10.0
+"""Seen from an end, a token weighs e times less for so many before it: an instruction stands at an end of the prompt."""
+_MOST_TOKENS = 4096
 DIMENSIONS = 256
 EMBEDDED = 3 * DIMENSIONS
 
@@ -34,6 +35,7 @@ class StaticEmbedding:
     def __init__(self, tokenizer: Tokenizer, table: NDArray[np.float16]) -> None:
         self._tokenizer = tokenizer
         self._table = table
+        self._fading = np.exp(-np.arange(_MOST_TOKENS, dtype=np.float32) / np.float32(_FADE))
 
     @classmethod
     def load(cls) -> StaticEmbedding:
@@ -49,15 +51,18 @@ class StaticEmbedding:
         return cls(tokenizer, table)
 
     def embed(self, text: str) -> NDArray[np.float32]:
-        """The means over the whole text, its first and its last tokens, each of length 1; zero for no text."""
+        """The directions of the whole text, of its beginning and of its end; zero for no text."""
         clean = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-        ids = self._tokenizer.encode_batch_fast([clean], add_special_tokens=False)[0].ids
+        ids = self._tokenizer.encode_batch_fast([clean], add_special_tokens=False)[0].ids[:_MOST_TOKENS]
         if not ids:
             return np.zeros(EMBEDDED, dtype=np.float32)
-        rows = self._table[ids].astype(np.float32)
-        zones = np.stack((rows.mean(0), rows[:ZONE_TOKENS].mean(0), rows[-ZONE_TOKENS:].mean(0)))
+        # A token that comes often is fetched and widened once: grids and tables repeat a few tokens hundreds of times.
+        tokens, places = np.unique(np.array(ids), return_inverse=True)
+        fading = self._fading[: len(ids)]
+        weights = np.stack((np.bincount(places), np.bincount(places, fading), np.bincount(places, fading[::-1])))
+        zones = weights.astype(np.float32) @ self._table[tokens].astype(np.float32)
         lengths = np.sqrt(np.einsum("ij,ij->i", zones, zones))
-        unit: NDArray[np.float32] = zones / np.maximum(lengths, np.float32(1e-6))[:, None]
+        unit: NDArray[np.float32] = zones / np.maximum(lengths, np.float32(1e-6))[:, np.newaxis]
         return unit.reshape(-1)
 
 

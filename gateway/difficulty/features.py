@@ -58,6 +58,8 @@ FEATURES: tuple[str, ...] = (
     *(f"cue_{cue}_{zone}" for zone in ZONES for cue in CUES),
 )
 """The names of the features, in order."""
+DIFFICULTY = ("characters", "words", "sentences", "numbers", "distinct_numbers", "largest_number", "longest_number", "decimals")
+"""The few that tell harder from easier prompts of one kind; more of them fit noise (training_report.md)."""
 
 
 def _ascii_classes() -> NDArray[np.uint8]:

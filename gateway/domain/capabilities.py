@@ -97,8 +97,6 @@ class Capability:
     tools_in_chat: Taken = Taken.ALWAYS
     """Function tools in Chat Completions; the Responses API takes them always."""
     levels_only_in_responses: frozenset[str] = frozenset()
-    effort_without_thinking: str | None = None
-    """The highest effort that goes with thinking switched off; None where every one does."""
     refuses: frozenset[str] = frozenset()
     """Parameters that are refused at every level."""
     takes_max_tokens: bool = True

@@ -68,7 +68,6 @@ _CLAUDE_ADAPTIVE = Capability(
     modes=frozenset({_ADAPTIVE, _DISABLED}),
     sampling=Taken.NEVER,
     prefill=Taken.NEVER,
-    effort_without_thinking="high",
 )
 _CLAUDE_5 = replace(_CLAUDE_ADAPTIVE, family="claude-5", default="high")
 _CLAUDE_ALWAYS = replace(
@@ -107,7 +106,6 @@ _GROK = Capability(
     family="grok-4.3",
     control=Control.EFFORT,
     levels=("none", *_LOW_TO_HIGH),
-    default="low",
     refuses=frozenset({"presence_penalty", "frequency_penalty", "stop"}),
 )
 _DEEPSEEK = Capability(
@@ -116,11 +114,13 @@ _DEEPSEEK = Capability(
     levels=("none", "low", "high", "max"),
     default="high",
     forced_tools=Taken.WITHOUT_THINKING,
+    # Ignored while thinking; to drop it says so.
+    sampling=Taken.WITHOUT_THINKING,
 )
 _QWEN = Capability(
     family="qwen-hybrid", control=Control.QWEN, levels=("none",), budget=Budget(1, None, is_output=False)
 )
-_VLLM = Capability(family="vllm", control=Control.VLLM, levels=("none",), budget=Budget(1, None))
+_VLLM = Capability(family="vllm", control=Control.VLLM, levels=("none",), budget=Budget(0, None))
 
 TABLE: Final[tuple[Row, ...]] = (
     *_rows(
@@ -166,8 +166,7 @@ TABLE: Final[tuple[Row, ...]] = (
         (r"gpt-5\.1", _GPT_5_1),
         (r"gpt-5", _GPT_5),
         (r"o1-mini|o1-preview", replace(PLAIN, family="o1-mini", control=Control.ALWAYS, levels=(), default=None)),
-        (r"o\d", _O_SERIES),
-        (r"", PLAIN),
+        (r"o\d|computer-use|(gpt-)?daybreak", _O_SERIES),
     ),
     *_rows(
         "gemini vertex_ai vertex_ai_beta",
@@ -178,7 +177,6 @@ TABLE: Final[tuple[Row, ...]] = (
         (r"gemini-3(\.5)?-flash", _GEMINI_3_FLASH),
         (r"gemini-3\.\d-flash|gemini-flash-latest", replace(_GEMINI_3, family="gemini-3.7-flash", default="medium")),
         (r"gemini-[3-9]|gemini-pro-latest", _GEMINI_3),
-        (r"", PLAIN),
     ),
     *_rows(
         "deepseek",
@@ -187,7 +185,6 @@ TABLE: Final[tuple[Row, ...]] = (
             r"deepseek-(reasoner|r1)",
             replace(PLAIN, family="deepseek-r1", control=Control.ALWAYS, levels=(), default=None),
         ),
-        (r"", PLAIN),
     ),
     *_rows(
         "mistral",
@@ -196,7 +193,8 @@ TABLE: Final[tuple[Row, ...]] = (
             r"mistral-(large-4|medium-(2604|3[.-]5|3$|latest)|medium$|small-(2603|latest)|vibe)",
             Capability(family="mistral", control=Control.EFFORT, levels=("none", "high"), default="none"),
         ),
-        (r"", PLAIN),
+        (r"(zai-)?glm-5-2", Capability("glm-5.2", Control.EFFORT, ("none", "minimal", *_LOW_TO_MAX))),
+        (r"(zai-)?glm", Capability("glm", Control.EFFORT, ("low", "high", "max"))),
     ),
     *_rows(
         "xai",
@@ -223,7 +221,6 @@ TABLE: Final[tuple[Row, ...]] = (
         (r"qwen3(\.\d+)?-\d+(\.\d+)?b", replace(_QWEN, family="qwen3-open", thinks_unstreamed=False)),
         (r"qwen3\.", replace(_QWEN, family="qwen3.5")),
         (r"qwen", replace(_QWEN, default="none")),
-        (r"", PLAIN),
     ),
     *_rows(
         "openrouter",
@@ -239,7 +236,7 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     *_rows(
         "vllm hosted_vllm",
-        (r"(.*/)?(deepseek-r1|qwq|.*-thinking)(?i:)", replace(_VLLM, family="vllm-always-on", levels=())),
+        (r"(.*/)?(deepseek-r1|qwq|.*-thinking)", replace(_VLLM, family="vllm-always-on", levels=())),
         (r"", _VLLM),
     ),
 )

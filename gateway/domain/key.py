@@ -85,13 +85,15 @@ EVERYTHING = Scope()
 class Key:
     """A caller's key, never its secret.
 
-    ``scopes`` and ``accounts`` are its own and its team's, and all of them bind. ``may_override``
-    lets hints loosen limits as well. ``role`` is None for those who only call models.
+    ``scopes`` and ``accounts`` are its own and its team's, and all of them bind. ``policy`` decides
+    for ``model: auto``: its own, else its team's, else None for the one that ponder.yaml names.
+    ``may_override`` lets hints loosen limits as well. ``role`` is None for those who only call models.
     """
 
     id: str
     name: str
     team_id: str | None = None
+    team_name: str | None = None
     role: Role | None = None
     may_override: bool = False
     scopes: tuple[Scope, ...] = ()
@@ -99,6 +101,7 @@ class Key:
     priority: Priority = Priority.INTERACTIVE
     expires_at: float | None = None
     is_active: bool = True
+    policy: str | None = None
 
 
 def has_expired(key: Key, now: float) -> bool:

@@ -34,12 +34,12 @@ ANY = Bucket()
 
 def prompt_bucket(tokens: int) -> int:
     """The bucket of a prompt of so many tokens."""
-    return (min(max((tokens - 1).bit_length(), _LEAST_PROMPT_BITS), _MOST_PROMPT_BITS) + 1) // 2
+    return (min(max((max(tokens, 1) - 1).bit_length(), _LEAST_PROMPT_BITS), _MOST_PROMPT_BITS) + 1) // 2
 
 
 def output_bucket(tokens: int) -> int:
     """The bucket of an answer of so many tokens, thinking included."""
-    return min(max((tokens - 1).bit_length(), _LEAST_OUTPUT_BITS), _MOST_OUTPUT_BITS)
+    return min(max((max(tokens, 1) - 1).bit_length(), _LEAST_OUTPUT_BITS), _MOST_OUTPUT_BITS)
 
 
 def load_bucket(calls: int) -> int:
@@ -47,9 +47,20 @@ def load_bucket(calls: int) -> int:
     return ((calls - 1).bit_length() + 1) // 2 if calls > 1 else 0
 
 
+def measured_as(policy: str | None, arm: str) -> str:
+    """The name that an arm's calls are noted under: arms of two policies are two, be their names the same.
+
+    A model that requests name themselves is an arm of no policy.
+    """
+    return arm if policy is None else f"{policy}\n{arm}"
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long a past request took, and what it used; ``first_byte_s`` is None for one that was not streamed."""
+    """How long a past request took, and what it used; ``first_byte_s`` is None for one that was not streamed.
+
+    ``arm`` is the name given by :func:`measured_as`.
+    """
 
     arm: str
     prompt_tokens: int
@@ -85,10 +96,19 @@ class UsualTokens:
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """What is known of all arms, a second ago at most."""
+    """What is known of all arms, a second ago at most. ``policy`` is the one whose arms are asked for."""
 
     by_bucket: Mapping[tuple[str, Bucket], Latency]
     tokens: Mapping[str, UsualTokens]
+    policy: str | None = None
+
+    def of(self, policy: str | None) -> Latencies:
+        """The same, to be asked for this policy's arms."""
+        return Latencies(self.by_bucket, self.tokens, policy)
+
+    def usual_tokens(self, arm: str) -> UsualTokens | None:
+        """What this arm's answers use on average; None where nothing is known of the arm."""
+        return self.tokens.get(measured_as(self.policy, arm))
 
     def find(
         self, arm: str, *, prompt_tokens: int, output_tokens_at_most: int | None = None, calls_under_way: int = 1
@@ -99,6 +119,7 @@ class Latencies:
         last the arm as a whole, however few its samples. An output limit can only shorten an answer,
         so it counts where answers of that length are known and are faster than the arm's usual ones.
         """
+        arm = measured_as(self.policy, arm)
         prompt, load = prompt_bucket(prompt_tokens), load_bucket(calls_under_way)
         usual = self._first(arm, _widening(prompt, load)) or self.by_bucket.get((arm, ANY))
         if usual is None or output_tokens_at_most is None:

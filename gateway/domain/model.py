@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.domain.capabilities import PLAIN, Capability
 from gateway.domain.pricing import Price
 
 
@@ -21,3 +22,4 @@ class Model:
     price: Price | None
     context_tokens: int | None = None
     max_output_tokens: int | None = None
+    capability: Capability = PLAIN

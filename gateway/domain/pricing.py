@@ -244,7 +244,7 @@ def ceiling(
     output_tokens = max_output_tokens * candidates
     worst = max(
         prompt_tokens * rates.dearest_input + output_tokens * rates.dearest_output
-        for schedule in _schedules(price, service_tier)
+        for schedule in schedules(price, service_tier)
         for rates in schedule.up_to(prompt_tokens)
     )
     if web_searches:
@@ -315,15 +315,6 @@ FREE = Price(
 """The price of a model whose operator wrote ``price: free``; no list can make a model free."""
 
 
-def unpriced(model: str, reason: str) -> Unpriced:
-    """The error for a model without a price; ``reason`` says what is missing where."""
-    return Unpriced(
-        f"model {model!r} has no price: {reason}. Set one in ponder.yaml, in dollars per million tokens: "
-        f"models: {{{model}: {{price: {{input_per_mtok: …, output_per_mtok: …}}}}}}; for own hardware "
-        "price: {gpu_hour_usd: …, gpus: …, output_tokens_per_s: …}; for a model that costs nothing price: free"
-    )
-
-
 def _schedule(price: Price, service_tier: str | None, at: float) -> Schedule:
     if service_tier is not None:
         tier = price.tiers.get(service_tier)
@@ -334,7 +325,7 @@ def _schedule(price: Price, service_tier: str | None, at: float) -> Schedule:
     return price.standard
 
 
-def _schedules(price: Price, service_tier: str | None) -> tuple[Schedule, ...]:
+def schedules(price: Price, service_tier: str | None) -> tuple[Schedule, ...]:
     """Every schedule that may apply: a provider may serve a request below the tier it names."""
     tiers = tuple(price.tiers.values())
     if service_tier is not None and service_tier in price.tiers:

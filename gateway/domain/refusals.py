@@ -27,6 +27,8 @@ def budget_exhausted(account: str, budget: Budget, *, asked: int, spent: int, he
         f"this request may cost up to ${_dollars(asked)}; {renews}; "
         "a lower output limit or a cheaper model may fit before",
         retry_after_s=wait_s,
+        account=account,
+        period=budget.period,
     )
 
 

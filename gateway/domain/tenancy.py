@@ -20,11 +20,12 @@ UNLIMITED = Limits()
 
 @dataclass(frozen=True, slots=True)
 class TeamTerms:
-    """What is agreed with a team. Its limits are shared by all its keys."""
+    """What is agreed with a team. Its limits are shared by all its keys, its policy by those that name none."""
 
     name: str
     scope: Scope = EVERYTHING
     limits: Limits = UNLIMITED
+    policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class KeyTerms:
     scope: Scope = EVERYTHING
     limits: Limits = UNLIMITED
     expires_at: float | None = None
+    policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +103,17 @@ def to_key(issued: IssuedKey, team: Team | None, secret: IssuedSecret) -> Key:
     terms = issued.terms
     scopes = [terms.scope]
     accounts = [Account(key_account(issued.id), terms.limits)]
+    policy = terms.policy
     if team is not None:
         scopes.append(team.terms.scope)
         accounts.append(Account(team_account(team.id), team.terms.limits))
+        policy = policy or team.terms.policy
     ends = [end for end in (terms.expires_at, secret.expires_at) if end is not None]
     return Key(
         id=issued.id,
         name=terms.name,
         team_id=terms.team_id,
+        team_name=None if team is None else team.terms.name,
         role=terms.role,
         may_override=terms.may_override,
         scopes=tuple(scope for scope in scopes if scope != EVERYTHING),
@@ -116,6 +121,7 @@ def to_key(issued: IssuedKey, team: Team | None, secret: IssuedSecret) -> Key:
         priority=terms.priority,
         expires_at=min(ends, default=None),
         is_active=issued.revoked_at is None,
+        policy=policy,
     )
 
 
@@ -129,6 +135,7 @@ def key_document(key: IssuedKey) -> dict[str, Any]:
         "role": terms.role,
         "priority": terms.priority.value,
         "may_override": terms.may_override,
+        "policy": terms.policy,
         **_scope_document(terms.scope),
         **_limits_document(terms.limits),
         "created_at": _time(key.created_at),
@@ -146,6 +153,7 @@ def team_document(team: Team) -> dict[str, Any]:
     return {
         "id": team.id,
         "name": team.terms.name,
+        "policy": team.terms.policy,
         **_scope_document(team.terms.scope),
         **_limits_document(team.terms.limits),
         "created_at": _time(team.created_at),

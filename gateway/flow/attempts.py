@@ -1,19 +1,30 @@
-"""Calling an upstream, with retries before the first byte and none after it."""
+"""Calling an upstream, with retries and fallbacks before the first byte and none after it."""
 
 from __future__ import annotations
 
 import asyncio
 
 from gateway.domain.record import Result
-from gateway.errors import BudgetExhausted, Unavailable, UpstreamError, UpstreamRefused, UpstreamTimedOut
+from gateway.errors import (
+    BudgetExhausted,
+    InvalidRequest,
+    PonderError,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimedOut,
+)
+from gateway.flow.deciding import model_of
 from gateway.flow.exchange import Exchange
-from gateway.flow.hold import hold_again
-from gateway.flow.route import Route
+from gateway.flow.hold import hold_again, hold_for_next_arm
+from gateway.flow.places import take_place
+from gateway.flow.route import Route, route_to
 from gateway.ports import UpstreamCall
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 2.0
 _NEVER_S = 0.001
+_WORTH_A_FALLBACK_S = 0.25
+"""With less time left than this, another model would only be late as well."""
 
 
 def upstream_call(exchange: Exchange, route: Route) -> UpstreamCall:
@@ -47,24 +58,63 @@ def result_of(error: UpstreamError) -> Result:
     return Result.TIMED_OUT if isinstance(error, UpstreamTimedOut) else Result.FAILED
 
 
-async def pause_or_raise(exchange: Exchange, error: UpstreamError) -> None:
-    """Wait before the next attempt, or raise ``error`` when there is none, or no money for it.
+async def next_attempt(exchange: Exchange, route: Route, error: UpstreamError) -> Route:
+    """The next call to make: the same again after a pause, or that of the next arm.
+
+    Raises ``error`` when there is none, or no money, time or place for it.
+    """
+    pause_s = _pause(exchange, error)
+    if pause_s is None:
+        return await _fall_back(exchange, error)
+    try:
+        await hold_again(exchange)
+    except PonderError as refusal:
+        raise error from refusal
+    await asyncio.sleep(pause_s)
+    exchange.degraded.append(f"retried after {error.code}")
+    return route
+
+
+def _pause(exchange: Exchange, error: UpstreamError) -> float | None:
+    """Seconds before the same call is made again; None when it is not to be.
 
     An upstream's Retry-After is kept if it is short; a longer one is the client's to wait out.
     """
     model = exchange.model
-    attempts = len(exchange.calls)
     retries = exchange.catalog.terms[model.upstream].retries if model else 0
-    if not error.is_retryable or attempts > retries:
-        raise error
-    pause_s = min(_FIRST_PAUSE_S * 2 ** (attempts - 1), _LONGEST_PAUSE_S)
+    if not error.is_retryable or exchange.tries > retries:
+        return None
+    pause_s = min(_FIRST_PAUSE_S * 2 ** (exchange.tries - 1), _LONGEST_PAUSE_S)
     if error.retry_after_s is not None:
         if error.retry_after_s > _LONGEST_PAUSE_S:
-            raise error
+            return None
         pause_s = max(pause_s, error.retry_after_s)
-    try:
-        await hold_again(exchange)
-    except (BudgetExhausted, Unavailable) as refusal:
-        raise error from refusal
-    await asyncio.sleep(pause_s)
-    exchange.degraded.append(f"retried after {error.code}")
+    return pause_s if pause_s < exchange.left_s else None
+
+
+async def _fall_back(exchange: Exchange, error: UpstreamError) -> Route:
+    """The call to the next arm of the plan.
+
+    What an upstream refused as the client's own fault is not tried elsewhere.
+    """
+    while exchange.fallbacks and not isinstance(error, UpstreamRefused) and exchange.left_s > _WORTH_A_FALLBACK_S:
+        arm = exchange.fallbacks.pop(0)
+        failed = exchange.model
+        try:
+            route = await route_to(exchange, model_of(exchange, arm), arm)
+        except InvalidRequest:  # its provider cannot be told what this ask says
+            exchange.model = failed
+            continue
+        try:
+            await hold_for_next_arm(exchange)
+            await take_place(exchange)
+        except BudgetExhausted:
+            exchange.model = failed
+            continue
+        except PonderError as refusal:
+            raise error from refusal
+        exchange.tries = 0
+        exchange.answered_by = arm
+        exchange.degraded.append(f"fell back to {arm.name} after {error.code}")
+        return route
+    raise error

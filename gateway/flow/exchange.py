@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gateway.domain.arm import Arm
 from gateway.domain.ask import Ask
 from gateway.domain.key import Key
 from gateway.domain.ledger import Hold
@@ -14,28 +14,14 @@ from gateway.domain.money import ZERO, Usd
 from gateway.domain.plan import Plan
 from gateway.domain.pricing import cost
 from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
+from gateway.domain.thinking import Wish
 from gateway.domain.usage import Usage
 from gateway.errors import PonderError, Unavailable, Unpriced, UpstreamError, UpstreamRefused
-from gateway.flow.house import Catalog, House
+from gateway.flow.demand import demand_of
+from gateway.flow.house import ActivePolicy, Catalog, House
 from gateway.flow.lane import Place
+from gateway.flow.learning import learn
 
-_EFFORT_FIELDS = (
-    "reasoning_effort",
-    "reasoning",
-    "thinking",
-    "output_config",
-    "thinking_token_budget",
-    "enable_thinking",
-    "thinking_budget",
-    "max_tokens",
-    "max_completion_tokens",
-    "max_output_tokens",
-)
-
-
-_EFFORT_MEMBERS = ("effort", "type", "budget_tokens", "max_tokens", "enabled", "exclude", "summary", "display")
-_LABEL = re.compile(r"[A-Za-z0-9_.-]{1,32}")
-_NOT_KEPT = "…"
 _MOST_COUNTED = 10**9
 """No call uses more tokens and searches. An upstream that reports more has not said what it used."""
 
@@ -46,34 +32,16 @@ _ENDED_WITH = {Result.DISCONNECTED: Result.DISCONNECTED, Result.INTERRUPTED: Res
 """How a call ended that was still open when its request was settled with this result."""
 
 
-def effort_fields(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a request body that say how hard to think; no prompt text among them.
-
-    ``output_config`` may hold a whole JSON schema, and any member whatever a client writes into it:
-    numbers and short labels are kept, the rest is not.
-    """
-    return {name: _plain(body[name]) for name in _EFFORT_FIELDS if name in body}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _scalar(value[name]) for name in _EFFORT_MEMBERS if name in value}
-    return _scalar(value)
-
-
-def _scalar(value: object) -> object:
-    if value is None or isinstance(value, int | float):
-        return value
-    return value if isinstance(value, str) and _LABEL.fullmatch(value) else _NOT_KEPT
-
-
 class OpenCall:
     """One upstream call that has begun."""
 
-    __slots__ = ("attempt", "first_byte", "reply_id", "sent", "started", "started_at", "status")
+    __slots__ = ("attempt", "first_byte", "reply_id", "requested", "sent", "started", "started_at", "status")
 
-    def __init__(self, attempt: int, sent: Mapping[str, Any], started: float, started_at: float) -> None:
+    def __init__(
+        self, attempt: int, requested: Mapping[str, Any], sent: Mapping[str, Any], started: float, started_at: float
+    ) -> None:
         self.attempt = attempt
+        self.requested = requested
         self.sent = sent
         self.started = started
         self.started_at = started_at
@@ -86,8 +54,9 @@ class Exchange:
     """The mutable middle of one request; everything it learns ends in one :class:`RequestRecord`."""
 
     __slots__ = (
-        "answer_id", "answer_text", "ask", "call_ceiling", "calls", "catalog", "cost", "degraded", "finish",
-        "first_byte", "hold", "house", "is_cost_complete", "is_settled", "key", "model", "open_call", "place", "plan",
+        "answer_id", "answer_text", "answered_by", "ask", "call_ceiling", "calls", "catalog", "conversation", "cost",
+        "degraded", "demand", "fallbacks", "finish", "first_byte", "hold", "house", "is_cost_complete", "is_emptied",
+        "is_settled", "key", "model", "observed", "open_call", "place", "plan", "policy", "tries", "uncounted", "wish",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, key: Key, house: House) -> None:
@@ -95,7 +64,21 @@ class Exchange:
         self.key = key
         self.house = house
         self.catalog: Catalog = house.catalog
+        self.demand = demand_of(ask)
+        self.policy: ActivePolicy | None = None
+        """The policy that decided; None for a model that the client named."""
         self.plan: Plan | None = None
+        self.observed: Plan | None = None
+        """What a policy that only observes would have done; recorded instead of the plan."""
+        self.conversation: bytes | None = None
+        """Where the arm that answers is kept for the turns to come."""
+        self.wish: Wish | None = None
+        """How hard to think instead of as the arm says, for an answer that thinking left no room for."""
+        self.fallbacks: list[Arm] = []
+        self.answered_by: Arm | None = None
+        """The arm that was fallen back to; None while it is the plan's own."""
+        self.tries = 0
+        """Calls to the present arm."""
         self.model: Model | None = None
         self.hold: Hold | None = None
         self.place: Place | None = None
@@ -105,17 +88,24 @@ class Exchange:
         self.open_call: OpenCall | None = None
         self.degraded: list[str] = []
         self.cost: Usd = ZERO
+        self.uncounted: Usd = ZERO
+        """The ceilings of calls that ended without anybody knowing what they cost."""
         self.is_cost_complete = True
+        self.is_emptied = False
+        """The latest answer holds nothing: thinking used up its output limit."""
         self.is_settled = False
         self.first_byte: float | None = None
         self.answer_id: str | None = None
         self.answer_text: bytes = b""
         self.finish: str | None = None
 
-    def begin_call(self, sent: Mapping[str, Any]) -> OpenCall:
+    def begin_call(self, requested: Mapping[str, Any], sent: Mapping[str, Any]) -> OpenCall:
         """Note that an upstream call starts now."""
-        clock = self.house.clock
-        self.open_call = OpenCall(len(self.calls) + 1, sent, clock.monotonic(), clock.now())
+        clock, model = self.house.clock, self.model
+        assert model is not None  # noqa: S101  a call is only begun for a chosen model
+        self.tries += 1
+        self.house.health.begin(model.upstream, model.upstream_name)
+        self.open_call = OpenCall(len(self.calls) + 1, requested, sent, clock.monotonic(), clock.now())
         return self.open_call
 
     def end_call(
@@ -130,13 +120,14 @@ class Exchange:
         amount = _amount(model, usage, error, call.started_at)
         if amount is None:
             self.is_cost_complete = False
+            self.uncounted = Usd(self.uncounted + self.call_ceiling)
         else:
             self.cost = Usd(self.cost + amount)
         record = CallRecord(
             attempt=call.attempt,
             upstream=model.upstream,
             model=model.upstream_name,
-            requested=effort_fields(self.ask.body),
+            requested=call.requested,
             sent=call.sent,
             result=result,
             started_at=call.started_at,
@@ -149,6 +140,7 @@ class Exchange:
             upstream_request_id=call.reply_id,
         )
         self.calls.append(record)
+        self.house.health.note(record, error)
         meter = self.house.meter
         meter.call(model.upstream, result.value)
         if usage is not None:
@@ -165,9 +157,19 @@ class Exchange:
         return self.plan.ceilings.deadline_s - (self.house.clock.monotonic() - self.ask.started)
 
     @property
-    def unknown_costs(self) -> int:
-        """How many calls ended without anybody knowing what they cost."""
-        return sum(call.cost is None for call in self.calls)
+    def is_decided(self) -> bool:
+        """Whether a policy chose the arm; a model that the client named is called as the client asks."""
+        return self.policy is not None
+
+    @property
+    def recorded_plan(self) -> Plan | None:
+        """The decision as it is recorded."""
+        return self.observed or self.plan
+
+    @property
+    def charge(self) -> Usd:
+        """What budgets are charged so far: a call whose cost nobody can know counts at its ceiling."""
+        return Usd(self.cost + self.uncounted)
 
     def settle(self, result: Result, status: int, error: PonderError | None = None) -> None:
         """Write the request's one record, a call that is still open included; a second time does nothing."""
@@ -194,7 +196,7 @@ class Exchange:
             is_cost_complete=self.is_cost_complete,
             total_s=total_s,
             first_byte_s=first_byte_s,
-            plan=self.plan,
+            plan=self.recorded_plan,
             calls=tuple(self.calls),
             degraded=tuple(self.degraded),
             answer_id=self.answer_id,
@@ -202,9 +204,20 @@ class Exchange:
             error=f"{error.code}: {error.message}" if error else None,
             tags=ask.hints.tags,
             text=StoredText(ask.raw, self.answer_text) if self.catalog.stores_text else None,
-            charged=self._charge() if self.unknown_costs and self.call_ceiling else None,
+            charged=self.charge if self.uncounted else None,
         )
+        if self.is_emptied and self.model is not None:
+            house.meter.emptied(self.model.name)
         house.journal.settle(record)
+        if self.policy is not None and self.plan is not None and self.model is not None:
+            learn(
+                house,
+                record,
+                policy=self.policy.ready.name,
+                arm=self.answered_by or self.plan.arm,
+                model=self.model,
+                conversation=self.conversation,
+            )
         self._end_hold(record.charge)
         if self.place is not None:
             self.place.leave()
@@ -221,10 +234,6 @@ class Exchange:
     def settle_fault(self) -> None:
         """Settle a request that a fault of our own ended: what its calls may have cost stays on record."""
         self.settle(Result.FAILED, PonderError.status, PonderError("a fault of the gateway ended the request"))
-
-    def _charge(self) -> Usd:
-        """What budgets are charged: a call whose cost nobody can know counts at its ceiling."""
-        return Usd(self.cost + self.call_ceiling * self.unknown_costs)
 
     def _end_hold(self, amount: Usd) -> None:
         if self.hold is None:

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from gateway.dialects.codec import Codec
+from gateway.domain.ask import Hints
 from gateway.domain.chat import Dialect
+from gateway.domain.key import Key
 from gateway.domain.model import Model
+from gateway.domain.prediction import Prediction, Prompt
+from gateway.domain.profile import Profile
+from gateway.flow.crossings import Crossings
+from gateway.flow.health import HealthWatch
 from gateway.flow.lane import Bounds, Lanes
+from gateway.flow.latencies import LatencyLearner
 from gateway.flow.settlements import Settlements
-from gateway.policy.decide import Snapshots
-from gateway.ports import AnswerIndex, Clock, Journal, KeyRing, Purse, Upstream
+from gateway.policy.document import ClassifyDocument
+from gateway.policy.facts import Defaults
+from gateway.policy.ready import ReadyPolicy
+from gateway.ports import (
+    AnswerIndex,
+    Classifier,
+    Clock,
+    Journal,
+    Judge,
+    KeyRing,
+    Purse,
+    StickyArms,
+    ThinkingActuator,
+    Upstream,
+)
 from gateway.telemetry import AccessLog, Meter
 
 
@@ -31,16 +52,34 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class ActivePolicy:
+    """A policy in force: ready to decide, with what is done before and after the decision."""
+
+    ready: ReadyPolicy
+    classify: ClassifyDocument
+    retries_empty: bool
+    stores_text: bool
+    reads_budget: bool
+    """Whether a rule looks at what the budget leaves: it takes a round trip where limits are in Redis."""
+    label: Callable[[Key, Hints, Prompt], Prediction | None]
+    """By the policy's own rules: a mark on the request says what kind of ask it is."""
+    profile: Profile | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """Models and upstreams, from the configuration; replaced whole on reload."""
 
     models: Mapping[str, Model]
     upstreams: Mapping[str, Upstream]
     terms: Mapping[str, Terms]
-    snapshots: Snapshots
+    defaults: Defaults
     body_bytes: int
     bodies_bytes: int
     stores_text: bool
+    policies: Mapping[str, ActivePolicy] = field(default_factory=dict)
+    default_policy: str = "default"
+    """For keys that name none."""
 
 
 @dataclass(slots=True)
@@ -61,4 +100,14 @@ class House:
     clock: Clock
     meter: Meter
     access_log: AccessLog
+    think: ThinkingActuator
+    health: HealthWatch
+    latencies: LatencyLearner
+    sticky: StickyArms
+    classify: Classifier
+    crossings: Crossings = field(default_factory=Crossings)
+    judge: Judge | None = None
+    """Asked by policies whose chain names a model."""
+    draw: Callable[[], float] = random.random
+    """Evenly from 0 up to 1: whether to explore."""
     is_stopping: bool = False

@@ -280,6 +280,14 @@ class Lanes:
             lane = self._lanes[upstream] = Lane(upstream, self._clock)
         return lane
 
+    def under_way(self) -> dict[str, int]:
+        """Calls under way, by upstream."""
+        return {name: lane.under_way for name, lane in self._lanes.items()}
+
+    def waiting(self) -> dict[str, int]:
+        """Requests that wait for a place, by upstream."""
+        return {name: lane.waiting for name, lane in self._lanes.items()}
+
     def watch(self, meter: Meter) -> None:
         """Expose what is under way, what waits and what was refused, by upstream."""
         lanes = self._lanes
@@ -287,13 +295,13 @@ class Lanes:
             "ponder_upstream_calls_under_way",
             "Requests that have a place at an upstream.",
             ("upstream",),
-            lambda: {(name,): lane.under_way for name, lane in lanes.items()},
+            lambda: {(name,): count for name, count in self.under_way().items()},
         )
         meter.watch_each(
             "ponder_upstream_requests_waiting",
             "Requests that wait for a place at an upstream.",
             ("upstream",),
-            lambda: {(name,): lane.waiting for name, lane in lanes.items()},
+            lambda: {(name,): count for name, count in self.waiting().items()},
         )
         meter.watch_each(
             "ponder_overload_refusals",

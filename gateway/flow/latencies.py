@@ -78,6 +78,7 @@ class LatencyLearner:
     ) -> None:
         """Take in how one request was answered by an arm; ``load`` is the calls under way, None if not known.
 
+        ``arm`` is the name given by :func:`gateway.domain.latency.measured_as`.
         Requests that were given up for taking too long belong here too, with the time they had: to
         leave them out would make slow arms look fast.
         """

@@ -44,7 +44,8 @@ def decision_headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     ask, plan = exchange.ask, exchange.plan
     headers = [(b"x-ponder-request-id", ask.request_id.encode())]
     if plan is not None:
-        headers.append((b"x-ponder-arm", _header_value(plan.arm.name)))
+        arm = exchange.answered_by or plan.arm
+        headers.append((b"x-ponder-arm", _header_value(arm.name)))
         for name, value in (
             (b"x-ponder-policy", plan.policy),
             (b"x-ponder-category", plan.category),

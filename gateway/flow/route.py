@@ -1,4 +1,4 @@
-"""From an ask to the model and upstream that will answer it, and the call to make there."""
+"""From a chosen model to the call to make there: the client's bytes where dialects match, a translation otherwise."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.dialects.client_thinking import sets_thinking, without_thinking
 from gateway.dialects.codec import Codec
-from gateway.dialects.json_bytes import dumps, splice
+from gateway.dialects.json_bytes import dumps, splice, without
 from gateway.dialects.openai_chat import only_documented
 from gateway.dialects.seals import carries_foreign_thinking
-from gateway.domain.ask import Ask, Operation
+from gateway.dialects.think_tags import Opening, opening_of
+from gateway.domain.arm import Arm
+from gateway.domain.ask import Operation
+from gateway.domain.capabilities import Shown
 from gateway.domain.chat import Conversation, Dialect
-from gateway.domain.key import Key, may_use
+from gateway.domain.effort import LEVELS
 from gateway.domain.model import Model
-from gateway.errors import Forbidden, InvalidRequest, UnknownModel
-from gateway.flow.exchange import Exchange, effort_fields
-from gateway.flow.house import Catalog, Terms
-from gateway.policy.decide import Facts, decide
+from gateway.domain.thinking import Actuation, Wish
+from gateway.errors import InvalidRequest
+from gateway.flow.effort_fields import effort_fields
+from gateway.flow.exchange import Exchange
+from gateway.flow.house import Terms
 from gateway.ports import Upstream
 
 _PATHS: dict[tuple[Dialect, Operation], str] = {
@@ -28,7 +33,6 @@ _PATHS: dict[tuple[Dialect, Operation], str] = {
     (Dialect.ANTHROPIC_MESSAGES, Operation.CHAT): "/v1/messages",
     (Dialect.ANTHROPIC_MESSAGES, Operation.COUNT_TOKENS): "/v1/messages/count_tokens",
 }
-_LISTED_MODELS = 40
 _MOST_DROPPED = 32
 _FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
 
@@ -41,59 +45,35 @@ class Route:
     dialect: Dialect
     path: str
     body: bytes
+    requested: Mapping[str, Any]
     sent: Mapping[str, Any]
     codec: Codec | None
     hides_usage: bool = False
+    tags: Opening | None = None
+    """Who opens ``<think>`` in the answer's text, where thinking is to be told apart from it."""
     estimates_tokens: bool = False
     """No call at all: the upstream cannot count tokens, so we estimate and say so."""
 
 
-def find_model(ask: Ask, key: Key, catalog: Catalog) -> Model:
-    """The configured model asked for.
+async def route_to(exchange: Exchange, model: Model, arm: Arm) -> Route:
+    """The call to an arm's model; what it cannot say or do joins the exchange's ``degraded``.
 
-    Raises :class:`Forbidden` when the key may not use it, or :class:`UnknownModel` when there is
-    none; both list those that the key may use.
+    An arm of a policy sets how hard its model thinks. A model that the client names itself is asked
+    as the client asks it, with the client's own wish put into its words where dialects differ.
+
+    Raises :class:`InvalidRequest` for what this model's upstream cannot take at all.
     """
-    model = catalog.models.get(ask.model)
-    if model is not None and may_use(key, model.name):
-        return model
-    names = sorted(name for name in catalog.models if may_use(key, name))
-    listed = ", ".join(names[:_LISTED_MODELS]) + (
-        ", … (GET /v1/models lists all)" if len(names) > _LISTED_MODELS else ""
-    )
-    if model is not None:
-        raise Forbidden(f"this key may not use the model asked for; it may use: {listed or 'none'}", param="model")
-    raise UnknownModel(f"the model asked for is not configured; available: {listed or 'none'}", param="model")
-
-
-async def plan_route(exchange: Exchange) -> Route:
-    """Decide, and prepare the call: pass through where the upstream speaks the client's dialect, else translate."""
-    ask, catalog = exchange.ask, exchange.catalog
-    model = find_model(ask, exchange.key, catalog)
     exchange.model = model
-    exchange.plan = decide(model, _facts(ask), catalog.snapshots)
+    ask, catalog = exchange.ask, exchange.catalog
     upstream = catalog.upstreams[model.upstream]
     await _check_pin(exchange, model)
     dialect = ask.endpoint.dialect
     if dialect not in upstream.dialects:
-        return _translate(exchange, model, upstream, upstream.dialects[0])
+        return _translate(exchange, model, arm, upstream, upstream.dialects[0])
     if carries_foreign_thinking(ask.raw, dialect, is_strict=catalog.terms[model.upstream].is_openai):
         exchange.degraded.append("rewritten: the history holds another provider's thinking")
-        return _translate(exchange, model, upstream, dialect)
-    return _pass_through(exchange, model, upstream)
-
-
-def _facts(ask: Ask) -> Facts:
-    body = ask.body
-    asked = body.get("max_completion_tokens") or body.get("max_output_tokens") or body.get("max_tokens")
-    candidates = body.get("n")
-    return Facts(
-        model_asked=ask.model,
-        prompt_tokens_at_most=len(ask.raw),
-        output_tokens_asked=asked if isinstance(asked, int) and asked > 0 else None,
-        candidates=candidates if isinstance(candidates, int) and candidates > 0 else 1,
-        hints=ask.hints,
-    )
+        return _translate(exchange, model, arm, upstream, dialect)
+    return _pass_through(exchange, model, arm, upstream)
 
 
 async def _check_pin(exchange: Exchange, model: Model) -> None:
@@ -117,34 +97,47 @@ async def _check_pin(exchange: Exchange, model: Model) -> None:
         )
 
 
-def _pass_through(exchange: Exchange, model: Model, upstream: Upstream) -> Route:
+def _pass_through(exchange: Exchange, model: Model, arm: Arm, upstream: Upstream) -> Route:
     ask = exchange.ask
+    dialect = ask.endpoint.dialect
     changes: dict[str, Any] = {}
     if model.upstream_name != ask.model:
         changes["model"] = model.upstream_name
     hides_usage = False
-    if ask.is_stream and ask.endpoint.dialect is Dialect.OPENAI_CHAT:
+    if ask.is_stream and dialect is Dialect.OPENAI_CHAT:
         options = ask.body.get("stream_options")
         options = options if isinstance(options, dict) else {}
         if options.get("include_usage") is not True:
             changes["stream_options"] = {**options, "include_usage": True}
             hides_usage = True
+    if not exchange.is_decided or ask.endpoint.operation is not Operation.CHAT:
+        sent = effort_fields(ask.body)
+        body = splice(ask.raw, changes) if changes else ask.raw
+        return Route(
+            upstream, dialect, _PATHS[dialect, ask.endpoint.operation], body, sent, sent, None, hides_usage=hides_usage
+        )
+    asked = dict(ask.body) | changes
+    thinking = _set_thinking(exchange, model, _wish_to(exchange, arm, dialect, asked), dialect, asked)
+    tags = opening_of(model.capability) if thinking.reads_tags else None
+    codec = None if tags is None else exchange.house.codecs[dialect]
     return Route(
         upstream=upstream,
-        dialect=ask.endpoint.dialect,
-        path=_PATHS[ask.endpoint.dialect, ask.endpoint.operation],
-        body=splice(ask.raw, changes) if changes else ask.raw,
-        sent=effort_fields(ask.body),
-        codec=None,
+        dialect=dialect,
+        path=_PATHS[dialect, ask.endpoint.operation],
+        body=_edited(ask.raw, ask.body, asked),
+        requested=thinking.requested,
+        sent=effort_fields(asked),
+        codec=codec,
         hides_usage=hides_usage,
+        tags=tags,
     )
 
 
-def _translate(exchange: Exchange, model: Model, upstream: Upstream, target: Dialect) -> Route:
+def _translate(exchange: Exchange, model: Model, arm: Arm, upstream: Upstream, target: Dialect) -> Route:
     ask, house, catalog = exchange.ask, exchange.house, exchange.catalog
     if ask.endpoint.operation is Operation.COUNT_TOKENS:
         exchange.degraded.append("input_tokens estimated")
-        return Route(upstream, ask.endpoint.dialect, "", b"", {}, codec=None, estimates_tokens=True)
+        return Route(upstream, ask.endpoint.dialect, "", b"", {}, {}, codec=None, estimates_tokens=True)
     if ask.endpoint.operation is not Operation.CHAT:
         raise InvalidRequest(f"model {model.name!r} is at an upstream that does not offer {ask.endpoint.path}")
     conversation = house.codecs[ask.endpoint.dialect].read_request(ask.body)
@@ -152,30 +145,91 @@ def _translate(exchange: Exchange, model: Model, upstream: Upstream, target: Dia
     codec = house.codecs[target]
     rendered = codec.render_request(
         replace(conversation, model=model.upstream_name, include_usage=True),
-        max_output_tokens=model.max_output_tokens or catalog.snapshots.default_output_tokens,
+        max_output_tokens=model.max_output_tokens or catalog.defaults.default_output_tokens,
     )
     if target is Dialect.OPENAI_CHAT and catalog.terms[model.upstream].is_openai:
         rendered = only_documented(rendered)
     exchange.degraded.extend(_shown(rendered.dropped, conversation))
+    body = rendered.body
+    requested: Mapping[str, Any] = effort_fields(ask.body)
+    tags = opening_of(model.capability) if model.capability.shown is Shown.TAGGED else None
+    wish = _clients_wish(conversation, ask.endpoint.dialect, target)
+    if exchange.is_decided:
+        wish = _wish_to(exchange, arm, target, body)
+    if wish is not None:
+        thinking = _set_thinking(exchange, model, wish, target, body)
+        requested = thinking.requested
+        tags = opening_of(model.capability) if thinking.reads_tags else tags
     return Route(
         upstream=upstream,
         dialect=target,
         path=_PATHS[target, ask.endpoint.operation],
-        body=dumps(rendered.body),
-        sent=effort_fields(rendered.body),
+        body=dumps(body),
+        requested=requested,
+        sent=effort_fields(body),
         codec=codec,
+        tags=tags,
     )
+
+
+def _clients_wish(conversation: Conversation, source: Dialect, target: Dialect) -> Wish | None:
+    """What a client wishes of a model whose provider has other words for it; None where it says nothing."""
+    thinking = conversation.thinking
+    if source is target or (thinking.effort not in LEVELS and thinking.budget_tokens is None):
+        return None
+    return Wish(thinking.effort if thinking.effort in LEVELS else None, thinking.budget_tokens)
+
+
+def _wish_to(exchange: Exchange, arm: Arm, dialect: Dialect, body: Mapping[str, Any]) -> Wish:
+    """How hard a decided arm is to think; empty where the client says so itself, and its key may override."""
+    if exchange.wish is not None:
+        return exchange.wish
+    if exchange.key.may_override and sets_thinking(dialect, body):
+        return Wish()
+    return Wish(arm.effort, arm.thinking_tokens)
+
+
+def _set_thinking(exchange: Exchange, model: Model, wish: Wish, dialect: Dialect, body: dict[str, Any]) -> Actuation:
+    """Change ``body`` so that the model thinks as wished, within the plan's output limit; what differs is said."""
+    if not wish.is_empty or not exchange.key.may_override:
+        stripped = without_thinking(dialect, body)
+        _apply(body, stripped.changes, stripped.removals)
+    ceilings = exchange.plan.ceilings if exchange.plan is not None else None
+    limit = ceilings.output_tokens if ceilings is not None else None
+    if exchange.is_decided and limit is not None and exchange.demand.output_tokens_asked is None:
+        body[limit_field(dialect, is_openai=exchange.catalog.terms[model.upstream].is_openai)] = limit
+    actuation = exchange.house.think(
+        model.capability, dialect, body, wish, max_output_tokens=limit or model.max_output_tokens
+    )
+    _apply(body, actuation.changes, actuation.removals)
+    exchange.degraded.extend(actuation.remaps)
+    return actuation
+
+
+def _apply(body: dict[str, Any], changes: Mapping[str, Any], removals: tuple[str, ...]) -> None:
+    for name in removals:
+        body.pop(name, None)
+    body.update(changes)
+
+
+def _edited(raw: bytes, before: Mapping[str, Any], after: Mapping[str, Any]) -> bytes:
+    """The client's bytes with only those top-level members changed that differ."""
+    for name in before.keys() - after.keys():
+        raw = without(raw, name)
+    changes = {name: value for name, value in after.items() if name not in before or before[name] is not value}
+    return splice(raw, changes) if changes else raw
+
+
+def limit_field(dialect: Dialect, *, is_openai: bool) -> str:
+    """The name of the output limit in a dialect; OpenAI's own newer models take no ``max_tokens``."""
+    if dialect is Dialect.OPENAI_RESPONSES:
+        return "max_output_tokens"
+    return "max_completion_tokens" if dialect is Dialect.OPENAI_CHAT and is_openai else "max_tokens"
 
 
 def with_output_limit(route: Route, terms: Mapping[str, Terms], output_tokens: int) -> Route:
     """The route with an output limit set by us, in the words of its upstream's dialect."""
-    if route.dialect is Dialect.OPENAI_RESPONSES:
-        name = "max_output_tokens"
-    elif route.dialect is Dialect.OPENAI_CHAT and terms[route.upstream.name].is_openai:
-        name = "max_completion_tokens"
-    else:
-        name = "max_tokens"
-    limit = {name: output_tokens}
+    limit = {limit_field(route.dialect, is_openai=terms[route.upstream.name].is_openai): output_tokens}
     return replace(route, body=splice(route.body, limit), sent={**route.sent, **limit})
 
 

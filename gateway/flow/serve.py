@@ -8,15 +8,16 @@ from typing import Protocol
 from gateway.domain.ask import Ask
 from gateway.domain.money import ZERO
 from gateway.domain.record import Opening, Result
-from gateway.errors import PonderError, UpstreamError
+from gateway.errors import BudgetExhausted, PonderError, UpstreamError
 from gateway.flow import stream, whole
 from gateway.flow.admit import admit
 from gateway.flow.attempts import result_of
+from gateway.flow.deciding import decide_again, plan_route
 from gateway.flow.exchange import Exchange
 from gateway.flow.hold import hold
 from gateway.flow.house import House
+from gateway.flow.places import take_place
 from gateway.flow.reply import Reply
-from gateway.flow.route import plan_route
 
 
 class Arrival(Protocol):
@@ -43,8 +44,13 @@ async def serve(arrival: Arrival, house: House) -> Reply:
         route = await plan_route(exchange)
         if route.estimates_tokens:
             return whole.estimate_tokens(exchange)
-        route = await hold(exchange, route)
-        await _take_place(exchange)
+        try:
+            route = await hold(exchange, route)
+        except BudgetExhausted:
+            if not exchange.is_decided:
+                raise
+            route = await hold(exchange, await decide_again(exchange))
+        await take_place(exchange)
         _write_down(exchange)
         if ask.is_stream:
             return await stream.start(exchange, route)
@@ -63,14 +69,6 @@ async def serve(arrival: Arrival, house: House) -> Reply:
         raise
 
 
-async def _take_place(exchange: Exchange) -> None:
-    """Wait in the upstream's lane. Raises RateLimited or Unavailable where no place can come in time."""
-    model, house = exchange.model, exchange.house
-    assert model is not None  # noqa: S101  a route is planned before a place is wanted
-    bounds = exchange.catalog.terms[model.upstream].bounds
-    exchange.place = await house.lanes.to(model.upstream).enter(exchange.key, bounds, exchange.left_s)
-
-
 def _write_down(exchange: Exchange) -> None:
     """Note in the journal that a call comes. Raises Unavailable where that cannot be written and must be."""
     ask = exchange.ask
@@ -83,7 +81,7 @@ def _write_down(exchange: Exchange) -> None:
             endpoint=ask.endpoint.path,
             model_asked=ask.model[:200],
             stream=ask.is_stream,
-            plan=exchange.plan,
+            plan=exchange.recorded_plan,
             accounts=exchange.hold.accounts if exchange.hold else (),
             ceiling=exchange.hold.ceiling if exchange.hold else ZERO,
         )

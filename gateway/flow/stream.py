@@ -11,15 +11,17 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+from gateway.dialects.emptied import is_emptied
 from gateway.dialects.estimate import BYTES_PER_TOKEN, estimated_tokens
 from gateway.dialects.sse import EventSplitter, parse
 from gateway.dialects.tap import TAPS, Verdict
+from gateway.dialects.think_tags import TagReader
 from gateway.domain.ask import Ask
 from gateway.domain.chat import Dialect
 from gateway.domain.record import Result
 from gateway.domain.usage import Usage, UsageSource
 from gateway.errors import InvalidRequest, UpstreamError, UpstreamFailed, UpstreamOverloaded, UpstreamRateLimited
-from gateway.flow.attempts import pause_or_raise, result_of, upstream_call
+from gateway.flow.attempts import next_attempt, result_of, upstream_call
 from gateway.flow.exchange import Exchange, OpenCall
 from gateway.flow.reply import Streamed, cost_comment, decision_headers, request_id_headers
 from gateway.flow.route import Route
@@ -40,7 +42,7 @@ async def start(exchange: Exchange, route: Route) -> Streamed:
         try:
             first = await anext(relay)
         except UpstreamError as error:
-            await pause_or_raise(exchange, error)
+            route = await next_attempt(exchange, route, error)
             continue
         except BaseException:
             await relay.aclose()
@@ -54,7 +56,10 @@ def _view(exchange: Exchange, route: Route) -> View:
     if route.codec is None:
         return PassThrough(TAPS[route.dialect](route.hides_usage), codecs[route.dialect])
     wants_usage = _wants_usage(exchange.ask)
-    return Translated(route.codec.reader(), codecs[exchange.ask.endpoint.dialect].writer(include_usage=wants_usage))
+    reader = route.codec.reader()
+    if route.tags is not None:
+        reader = TagReader(reader, route.tags)
+    return Translated(reader, codecs[exchange.ask.endpoint.dialect].writer(include_usage=wants_usage))
 
 
 def _wants_usage(ask: Ask) -> bool:
@@ -75,7 +80,7 @@ class _Relay:
     async def run(self) -> AsyncGenerator[bytes, None]:
         """The client's bytes. Raises UpstreamError only before the first of them."""
         exchange = self._exchange
-        call = exchange.begin_call(self._route.sent)
+        call = exchange.begin_call(self._route.requested, self._route.sent)
         try:
             async with self._route.upstream.open(upstream_call(exchange, self._route)) as reply:
                 call.status = reply.status
@@ -150,6 +155,11 @@ class _Relay:
         error = None if view.error is None else _stream_error(view.error)
         result = Result.ANSWERED if error is None else Result.FAILED
         self._end(call, result, error, is_complete=True)
+        usage = view.usage()
+        if usage is not None and usage.thinking_tokens:
+            # What was streamed cannot be taken back; it is counted, and told apart from other answers.
+            has_text = usage.output_tokens > usage.thinking_tokens
+            exchange.is_emptied = is_emptied(view.finish, usage, has_text=has_text)
         if self._route.dialect is Dialect.OPENAI_RESPONSES and view.answer_id and exchange.model is not None:
             exchange.house.answers.remember(view.answer_id, AnswerHome(exchange.model.upstream, exchange.key.id))
         exchange.settle(result, 200, error)

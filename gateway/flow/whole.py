@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.dialects.emptied import is_body_emptied
 from gateway.dialects.estimate import estimated_tokens
 from gateway.dialects.json_bytes import dumps, loads
 from gateway.dialects.tap import error_kind
+from gateway.dialects.think_tags import split_answer
+from gateway.domain.ask import Operation
 from gateway.domain.chat import Dialect
+from gateway.domain.effort import OFF
 from gateway.domain.record import Result
-from gateway.errors import InvalidRequest, UpstreamError, UpstreamFailed
-from gateway.flow.attempts import pause_or_raise, result_of, upstream_call
+from gateway.domain.thinking import Wish
+from gateway.errors import InvalidRequest, PonderError, UpstreamError, UpstreamFailed
+from gateway.flow.attempts import next_attempt, result_of, upstream_call
 from gateway.flow.exchange import Exchange
+from gateway.flow.hold import hold_again
 from gateway.flow.reply import Whole, cost_header, decision_headers, request_id_headers
-from gateway.flow.route import Route
+from gateway.flow.route import Route, route_to
 from gateway.ports import AnswerHome
 
 _JSON = (b"content-type", b"application/json")
@@ -22,11 +28,37 @@ _JSON = (b"content-type", b"application/json")
 
 async def answer(exchange: Exchange, route: Route) -> Whole:
     """The whole answer in the client's dialect, settled. Raises UpstreamError."""
-    raw, body = await _call(exchange, route)
+    raw, body, route = await _call(exchange, route)
+    if exchange.is_emptied and exchange.policy is not None and exchange.policy.retries_empty:
+        raw, body, route = await _with_room(exchange, raw, body, route)
     if route.codec is not None:
-        rendered = exchange.house.codecs[exchange.ask.endpoint.dialect].render_answer(route.codec.read_answer(body))
-        raw = dumps(rendered)
+        neutral = route.codec.read_answer(body)
+        if route.tags is not None:
+            neutral = split_answer(neutral, route.tags)
+        raw = dumps(exchange.house.codecs[exchange.ask.endpoint.dialect].render_answer(neutral))
     return _settled(exchange, raw)
+
+
+async def _with_room(
+    exchange: Exchange, raw: bytes, body: Mapping[str, Any], route: Route
+) -> tuple[bytes, Mapping[str, Any], Route]:
+    """The answer of one more call that thinks as little as its model can; the first one where there is none to be had.
+
+    Under the same output limit, less thinking is what leaves room for an answer.
+    """
+    assert exchange.model is not None  # noqa: S101  a model has answered
+    assert exchange.plan is not None  # noqa: S101  for a plan
+    exchange.wish = Wish(effort=OFF)
+    try:
+        retry = await route_to(exchange, exchange.model, exchange.answered_by or exchange.plan.arm)
+        if retry.body == route.body:
+            return raw, body, route
+        await hold_again(exchange)
+        exchange.degraded.append("asked again with less thinking: it had used up the output limit")
+        return await _call(exchange, retry)
+    except PonderError as fault:
+        exchange.degraded.append(f"empty: thinking used up the output limit, and asking again failed ({fault.code})")
+        return raw, body, route
 
 
 def estimate_tokens(exchange: Exchange) -> Whole:
@@ -49,9 +81,9 @@ def _settled(exchange: Exchange, raw: bytes) -> Whole:
     return Whole(headers, raw)
 
 
-async def _call(exchange: Exchange, route: Route) -> tuple[bytes, Mapping[str, Any]]:
+async def _call(exchange: Exchange, route: Route) -> tuple[bytes, Mapping[str, Any], Route]:
     while True:
-        call = exchange.begin_call(route.sent)
+        call = exchange.begin_call(route.requested, route.sent)
         try:
             async with route.upstream.open(upstream_call(exchange, route)) as reply:
                 call.status = reply.status
@@ -61,11 +93,15 @@ async def _call(exchange: Exchange, route: Route) -> tuple[bytes, Mapping[str, A
             body = _checked(raw, exchange.model.upstream if exchange.model else "")
         except UpstreamError as error:
             exchange.end_call(call, result_of(error), error=error)
-            await pause_or_raise(exchange, error)
+            route = await next_attempt(exchange, route, error)
             continue
-        exchange.end_call(call, Result.ANSWERED, exchange.house.codecs[route.dialect].find_usage(body))
+        usage = exchange.house.codecs[route.dialect].find_usage(body)
+        exchange.end_call(call, Result.ANSWERED, usage)
         _note_answer(exchange, route, body)
-        return raw, body
+        exchange.is_emptied = exchange.ask.endpoint.operation is Operation.CHAT and is_body_emptied(
+            route.dialect, body, usage
+        )
+        return raw, body, route
 
 
 def _checked(raw: bytes, upstream: str) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from gateway.http.admin.desk import Desk
 from gateway.http.admin.gate import AdminGate
 from gateway.http.admin.routers import ROUTERS
 from gateway.http.asgi import ASGIApp
-from gateway.http.dialects import DialectEndpoints
+from gateway.http.dialects import DialectEndpoints, Intake
 from gateway.http.faults import LastResort, dialect_of, error_response
 from gateway.http.front import Front
 from gateway.http.identity import new_request_id
@@ -41,6 +41,7 @@ def application(
     version: str,
     allow_origins: Sequence[str],
     admin_port: int | None,
+    intake: Intake | None = None,
 ) -> ASGIApp:
     """Everything that is served over HTTP. The interactive docs pages stay off: they load from a CDN."""
     rest = FastAPI(
@@ -51,7 +52,7 @@ def application(
         rest.include_router(router)
     describe(rest)
     _install_faults(rest, house)
-    front = Front(DialectEndpoints(house), rest, AdminGate(rest, house), admin_port=admin_port)
+    front = Front(DialectEndpoints(house, intake), rest, AdminGate(rest, house), admin_port=admin_port)
     app: ASGIApp = LastResort(front)
     if allow_origins:
         app = CORSMiddleware(

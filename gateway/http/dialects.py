@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
-from gateway.domain.ask import Endpoint, Operation
+from gateway.domain.ask import Ask, Endpoint, Operation
 from gateway.domain.chat import Dialect
-from gateway.errors import MethodNotAllowed, PonderError
+from gateway.domain.key import Key
+from gateway.errors import InvalidRequest, MethodNotAllowed, PonderError
+from gateway.flow.admit import admit
 from gateway.flow.house import House
 from gateway.flow.reply import Streamed, Whole
 from gateway.flow.serve import serve
 from gateway.http.asgi import Receive, Scope, Send
-from gateway.http.door import Bodies, ClientGone, Door
+from gateway.http.door import Bodies, ClientGone, Deferred, Door
 from gateway.http.faults import REQUEST_ID, error_response
 from gateway.http.identity import new_request_id
 
@@ -31,14 +34,27 @@ _WATCH_AFTER_S = 0.2
 """Whole answers faster than this are not watched for a disconnect: there is nothing to save."""
 
 
+class Intake(Protocol):
+    """Where requests go that want their answer later."""
+
+    async def take(self, key: Key, ask: Ask, raw: bytes) -> Whole:
+        """Keep the request, whose whole body is ``raw``; what its caller gets meanwhile.
+
+        Raises RequestError for what cannot be kept, and Unavailable where nothing can be.
+        """
+        ...
+
+
 class DialectEndpoints:
     """Serves the paths of :data:`ENDPOINTS`.
 
+    ``intake`` takes the responses that are to be answered later; without one they are refused.
     ``patience_s`` is for clients that do not read: how long beyond its deadline a stream is held for them.
     """
 
-    def __init__(self, house: House, *, patience_s: float = 5.0) -> None:
+    def __init__(self, house: House, intake: Intake | None = None, *, patience_s: float = 5.0) -> None:
         self._house = house
+        self._intake = intake
         self._patience_s = patience_s
         self._rounds = _Rounds()
         self._bodies = Bodies(house.catalog.bodies_bytes)
@@ -68,7 +84,10 @@ class DialectEndpoints:
         try:
             if scope["method"] != "POST":
                 raise MethodNotAllowed(f"{endpoint.path} takes POST", accepted="POST")
-            reply = await serve(door, house)
+            try:
+                reply = await serve(door, house)
+            except Deferred as deferred:
+                reply = await self._defer(door, deferred)
             if isinstance(reply, Whole):
                 await _send(send, 200, reply.headers, reply.body)
             else:
@@ -87,6 +106,12 @@ class DialectEndpoints:
             watch.end()
             self._bodies.give_back(door.held_bytes)
             house.meter.in_flight -= 1
+
+    async def _defer(self, door: Door, deferred: Deferred) -> Whole:
+        if self._intake is None:
+            raise InvalidRequest("'background' must be false here: no responses are answered later", param="background")
+        key = admit(door.credential, self._house.keys, self._house.clock.now())
+        return await self._intake.take(key, deferred.ask, deferred.raw)
 
     def _note_refusal(self, endpoint: Endpoint, request_id: str, error: PonderError) -> None:
         """A request refused at the door has no record: whoever knocks could otherwise fill the database."""

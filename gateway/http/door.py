@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.dialects.json_bytes import check_object, loads, without
 from gateway.domain.ask import NO_HINTS, Ask, Endpoint, Hints, Operation
+from gateway.domain.chat import Dialect
 from gateway.errors import InvalidRequest, TooLarge, Unavailable
 from gateway.http.asgi import Receive, Scope
 
@@ -62,6 +63,15 @@ class ClientGone(Exception):
     """The client disconnected before its request was complete."""
 
 
+class Deferred(Exception):
+    """The request wants its answer later: ``background: true``. ``raw`` is its whole body."""
+
+    def __init__(self, ask: Ask, raw: bytes) -> None:
+        super().__init__("the request is to be answered later")
+        self.ask = ask
+        self.raw = raw
+
+
 class Door:
     """One arrival: satisfies ``flow.serve.Arrival``. ``on_read`` is told when the body is complete."""
 
@@ -110,38 +120,20 @@ class Door:
         return credential_of(self._headers)
 
     async def read(self) -> Ask:
-        headers = self._headers
         raw = await self._read_body()
-        body = loads(raw)
-        if not isinstance(body, dict):
-            raise InvalidRequest("the body must be a JSON object")
-        check_object(raw, body)
-        model = body.get("model")
-        if not isinstance(model, str) or not model:
-            raise InvalidRequest(
-                "'model' must be a non-empty string; GET /v1/models lists what is available", param="model"
-            )
-        is_stream = body.get("stream")
-        if is_stream is not None and not isinstance(is_stream, bool):
-            raise InvalidRequest("'stream' must be true or false", param="stream")
-        hints = NO_HINTS
-        if "ponder" in body or any(name.startswith("x-ponder-") for name in headers):
-            hints = read_hints(body.pop("ponder", None), headers)
-            raw = without(raw, "ponder")
-        self.is_read = True
-        self._on_read()
-        return Ask(
-            request_id=self._request_id,
+        ask = read_ask(
+            raw,
+            self._headers,
             endpoint=self._endpoint,
-            raw=raw,
-            body=body,
-            model=model,
-            is_stream=bool(is_stream) and self._endpoint.operation is Operation.CHAT,
-            headers=headers,
-            hints=hints,
+            request_id=self._request_id,
             started_at=self._now,
             started=self._started,
         )
+        if self._endpoint.dialect is Dialect.OPENAI_RESPONSES and ask.body.get("background"):
+            raise Deferred(ask, raw)
+        self.is_read = True
+        self._on_read()
+        return ask
 
     async def _read_body(self) -> bytes:
         limit = self._body_bytes
@@ -163,6 +155,46 @@ class Door:
             if not message.get("more_body", False):
                 return b"".join((*pieces, piece)) if pieces else piece
             pieces.append(piece)
+
+
+def read_ask(
+    raw: bytes,
+    headers: Mapping[str, str],
+    *,
+    endpoint: Endpoint,
+    request_id: str,
+    started_at: float,
+    started: float,
+) -> Ask:
+    """The ask that a body and its kept headers make. Raises InvalidRequest."""
+    body = loads(raw)
+    if not isinstance(body, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    check_object(raw, body)
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidRequest(
+            "'model' must be a non-empty string; GET /v1/models lists what is available", param="model"
+        )
+    is_stream = body.get("stream")
+    if is_stream is not None and not isinstance(is_stream, bool):
+        raise InvalidRequest("'stream' must be true or false", param="stream")
+    hints = NO_HINTS
+    if "ponder" in body or any(name.startswith("x-ponder-") for name in headers):
+        hints = read_hints(body.pop("ponder", None), headers)
+        raw = without(raw, "ponder")
+    return Ask(
+        request_id=request_id,
+        endpoint=endpoint,
+        raw=raw,
+        body=body,
+        model=model,
+        is_stream=bool(is_stream) and endpoint.operation is Operation.CHAT,
+        headers=headers,
+        hints=hints,
+        started_at=started_at,
+        started=started,
+    )
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -1,94 +1,182 @@
 """``decide``: how one ask will be answered.
 
-Today's only plan is a configured model asked by name, answered greedily. The arguments have the
-shape that policies need later: facts of the ask, snapshots of the world, one random draw.
+Pure: clock, health, latencies, budgets and the random draw come as values, and nothing is awaited,
+so that every decision can be made again from its record.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Final
 
-from gateway.domain.arm import Arm
-from gateway.domain.ask import Hints
-from gateway.domain.model import Model
-from gateway.domain.money import Usd, show
+from gateway.domain.arm import Strategy
+from gateway.domain.bound import as_usd, attos
+from gateway.domain.money import Usd, show, usd
 from gateway.domain.plan import Ceilings, Plan
-from gateway.domain.pricing import ceiling
-from gateway.errors import BudgetExhausted, InvalidRequest, Unpriced
+from gateway.domain.prediction import Anchor, Difficulty
+from gateway.domain.profile import Profile
+from gateway.policy.choice import Belief, choose, explore
+from gateway.policy.conditions import View
+from gateway.policy.facts import Facts, Snapshots, recorded
+from gateway.policy.options import Option, Situation
+from gateway.policy.ready import ReadyPolicy, ReadyRule
+from gateway.policy.refusal import refusal
+from gateway.policy.survey import Survey
+
+_NOT_BELIEVED: Final = {"category": "other", "difficulty": None, "p_success": None}
+"""What rules see of a prediction that is not sure."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of an ask before it is answered.
+def decide(policy: ReadyPolicy, facts: Facts, profile: Profile | None, snapshots: Snapshots, u: float) -> Plan:
+    """The plan for an ask under a policy; ``u``, drawn evenly from 0 up to 1, decides whether to explore.
 
-    ``prompt_tokens_at_most`` is an upper bound (a token is at least one byte of the body).
+    Raises the error that says what would be accepted, where no arm can answer: BudgetExhausted,
+    Forbidden, InvalidRequest or Unavailable.
     """
-
-    model_asked: str
-    prompt_tokens_at_most: int
-    output_tokens_asked: int | None
-    candidates: int
-    hints: Hints
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshots:
-    """The world at most a second ago: whatever ``decide`` must not ask for itself."""
-
-    deadline_s: float
-    default_output_tokens: int
-    may_serve_unpriced: bool
-
-
-def decide(model: Model, facts: Facts, snapshots: Snapshots) -> Plan:
-    """The plan for an ask that names a configured model.
-
-    Raises :class:`Unpriced` for a model without a price (unless allowed), :class:`InvalidRequest`
-    for more output than the model can give, and :class:`BudgetExhausted` when the ask's own
-    ``max_cost_usd`` does not cover the worst case.
-    """
-    if model.price is None and not snapshots.may_serve_unpriced:
-        raise Unpriced(
-            f"model {model.name!r} has no price, so its cost could not be recorded; add to ponder.yaml under models: "
-            f"{model.name}: price: {{input_per_mtok: ..., output_per_mtok: ...}} (or price: free)"
-        )
-    asked = facts.output_tokens_asked
-    if asked is not None and model.max_output_tokens is not None and asked > model.max_output_tokens:
-        raise InvalidRequest(
-            f"{asked} output tokens were asked for; model {model.name!r} gives at most {model.max_output_tokens}"
-        )
+    prediction = facts.prediction
+    difficulty = prediction.difficulty or _tier(policy, facts)
+    is_sure = prediction.confidence >= policy.unsure_below
+    kept = recorded(facts, snapshots)
+    limits = limits_of(policy, facts, snapshots)
+    view = _view(kept, facts, limits, difficulty)
+    rule = _first_matching(policy, view, is_sure=is_sure)
+    if rule is not None:
+        limits = limits.within(rule)
+    survey = Survey(policy, Situation(facts, snapshots, limits.cost, limits.deadline_s))
+    choice = choose(survey, rule, profile, Belief(is_sure, difficulty if is_sure else None))
+    usable = survey.usable(_chain(policy, rule, choice.arm))
+    if not usable:
+        raise refusal(policy.name, survey.drops)
+    taken, reasons = usable[0], [_described(facts, difficulty), choice.reason]
+    propensities: Mapping[str, float] = {taken.arm.arm.name: 1.0}
+    if taken.arm.arm.name != choice.arm:
+        reasons.append(f"{choice.arm} cannot be used, and {taken.arm.arm.name} is next")
+    elif choice.among and policy.explore_share:
+        kept["u"] = u
+        taken, propensities = explore(survey, choice, taken, view, u)
+        if taken is not usable[0]:
+            reasons.append(f"explored: {taken.arm.arm.name} instead of {choice.arm}")
+    if taken.is_capped:
+        reasons.append(f"at most {taken.output_tokens} output tokens fit under ${show(as_usd(limits.cost))}")
+    reasons.extend(policy.notes)
     return Plan(
-        arm=_greedy(model.name),
-        ceilings=Ceilings(
-            cost=_cost_ceiling(model, facts, snapshots),
-            output_tokens=asked,
-            deadline_s=min(facts.hints.deadline_s or snapshots.deadline_s, snapshots.deadline_s),
-        ),
-        reasons=("the request names a configured model",),
+        arm=taken.arm.arm,
+        ceilings=Ceilings(as_usd(limits.cost), taken.output_tokens, limits.deadline_s),
+        reasons=tuple(reasons),
+        dropped=survey.dropped(taken.arm.arm.name),
+        policy=policy.name,
+        policy_digest=policy.digest,
+        profile_version=choice.profile_version,
+        category=prediction.category,
+        difficulty=difficulty,
+        propensities=propensities,
+        rule=None if rule is None else rule.name,
+        fallbacks=tuple(option.arm.arm for option in usable if option is not taken),
+        estimated_cost=_estimate(taken, facts, snapshots),
+        is_observed=policy.is_observed,
+        facts=kept,
     )
 
 
-@lru_cache(maxsize=4096)
-def _greedy(model: str) -> Arm:
-    """The arm that is the model itself; kept, since most requests have it."""
-    return Arm(name=model, model=model)
+def _tier(policy: ReadyPolicy, facts: Facts) -> Difficulty | None:
+    weak = facts.prediction.success.get(Anchor.WEAK)
+    return None if weak is None else policy.cuts.tier(weak)
 
 
-def _cost_ceiling(model: Model, facts: Facts, snapshots: Snapshots) -> Usd | None:
-    limit = facts.hints.max_cost_usd
-    if limit is None or model.price is None:
+def _described(facts: Facts, difficulty: Difficulty | None) -> str:
+    prediction = facts.prediction
+    tier = "" if difficulty is None else f", {difficulty}"
+    return f"{prediction.category} with confidence {prediction.confidence:.2f} ({prediction.source}){tier}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Ceilings in atto-dollars and seconds; those that the key chose freely stand above the policy's rules."""
+
+    cost: int
+    deadline_s: float
+    is_cost_chosen: bool
+    is_deadline_chosen: bool
+
+    def within(self, rule: ReadyRule) -> Limits:
+        """These, and the rule's own."""
+        cost, deadline_s = self.cost, self.deadline_s
+        if rule.max_cost is not None and not self.is_cost_chosen:
+            cost = min(cost, rule.max_cost)
+        if rule.deadline_s is not None and not self.is_deadline_chosen:
+            deadline_s = min(deadline_s, rule.deadline_s)
+        return replace(self, cost=cost, deadline_s=deadline_s)
+
+
+def limits_of(policy: ReadyPolicy, facts: Facts, snapshots: Snapshots) -> Limits:
+    """The policy's ceilings, tightened by hints and by what the budget leaves; loosened only where the key may.
+
+    The operator's own ``limits.deadline_s`` and budgets bind every key.
+    """
+    hints, may_override = facts.demand.hints, facts.key.may_override
+    cost, deadline_s = policy.max_cost, policy.deadline_s
+    if hints.max_cost_usd is not None:
+        hinted = attos(hints.max_cost_usd)
+        cost = hinted if may_override else min(cost, hinted)
+    if hints.deadline_s is not None:
+        deadline_s = min(hints.deadline_s, policy.defaults.deadline_s if may_override else deadline_s)
+    if snapshots.remaining_budget is not None:
+        cost = min(cost, max(attos(snapshots.remaining_budget), 0))
+    return Limits(
+        cost,
+        deadline_s,
+        is_cost_chosen=may_override and hints.max_cost_usd is not None,
+        is_deadline_chosen=may_override and hints.deadline_s is not None,
+    )
+
+
+def _view(kept: View, facts: Facts, limits: Limits, difficulty: Difficulty | None) -> dict[str, Any]:
+    """The ask as rules see it: what is recorded of it, and what follows from the policy."""
+    view = {
+        **kept,
+        "deadline_s": limits.deadline_s,
+        "difficulty": difficulty,
+        "p_success": facts.prediction.success.get(Anchor.WEAK),
+    }
+    view.setdefault("remaining_budget_usd", math.inf)
+    return view
+
+
+def _first_matching(policy: ReadyPolicy, view: dict[str, Any], *, is_sure: bool) -> ReadyRule | None:
+    """The first rule whose conditions all hold. Where nobody is sure, only a rule on confidence sees the guess."""
+    believed = view if is_sure else {**view, **_NOT_BELIEVED}
+    for rule in policy.rules:
+        seen = view if rule.relies_on_confidence else believed
+        for test in rule.tests:
+            if not test(seen):
+                break
+        else:
+            return rule
+    return None
+
+
+def _chain(policy: ReadyPolicy, rule: ReadyRule | None, chosen: str) -> tuple[str, ...]:
+    """What is tried, in order: the chosen arm, the rule's fallbacks, the policy's, and the reference."""
+    of_rule = () if rule is None else rule.fallbacks
+    reference = () if policy.reference is None else (policy.reference,)
+    return (chosen, *of_rule, *policy.fallbacks, *reference)
+
+
+def _estimate(option: Option, facts: Facts, snapshots: Snapshots) -> Usd | None:
+    """What the arm is expected to cost, from the usual length of its answers; None for a cascade or an unknown one.
+
+    A search reads the prompt once per call, so its prompt counts for as many calls as it may make.
+    """
+    arm = option.arm
+    usual = snapshots.latencies.usual_tokens(arm.arm.name)
+    if usual is None or arm.arm.strategy is Strategy.CASCADE:
         return None
-    output_tokens = facts.output_tokens_asked or model.max_output_tokens or snapshots.default_output_tokens
-    worst = ceiling(
-        model.price,
-        prompt_tokens=facts.prompt_tokens_at_most,
-        max_output_tokens=output_tokens,
-        candidates=facts.candidates,
-    )
-    if worst > limit:
-        raise BudgetExhausted(
-            f"this request may cost up to ${show(worst)} and max_cost_usd allows ${limit}; "
-            "ask for fewer output tokens or allow more"
-        )
-    return Usd(limit)
+    leg = arm.legs[0]
+    if leg.model.price is None:
+        return None
+    rates = leg.model.price.standard.at(facts.prompt_tokens)
+    output_tokens = usual.output if option.output_tokens is None else min(usual.output, option.output_tokens)
+    return usd(facts.prompt_tokens * leg.calls * rates.input + Decimal(output_tokens) * rates.output)

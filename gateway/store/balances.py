@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, literal, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.limits import Period, period_start
 from gateway.domain.money import Usd, from_nanos
 from gateway.domain.tenancy import key_account, team_account
 from gateway.store.base import Database, open_async, translating
-from gateway.store.tables import keys, requests
+from gateway.store.columns import UnixSeconds
+from gateway.store.tables import budgets, keys, requests, teams
 
+_LONGEST_REQUEST_S = 3600.0
+_HAIR_S = 0.001
+"""How far a time that the database computes may be off."""
 
 CHARGED_NANOS = func.coalesce(requests.c.charged_nanos, requests.c.cost_nanos)
 """What a request took from its budgets."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetedAccount:
+    """A key or a team that has a budget for a period, and since when there is that key or team."""
+
+    account: str
+    period: Period
+    created_at: float
 
 
 class Balances:
@@ -23,32 +39,73 @@ class Balances:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def budgeted(self) -> tuple[BudgetedAccount, ...]:
+        """Every account and period that has a budget."""
+        accounts = union_all(
+            select(literal("key:").concat(keys.c.id).label("id"), keys.c.created_at),
+            select(literal("team:").concat(teams.c.id).label("id"), teams.c.created_at),
+        ).subquery()
+        statement = (
+            select(budgets.c.account, budgets.c.period, accounts.c.created_at)
+            .join(accounts, accounts.c.id == budgets.c.account)
+            .order_by(budgets.c.account, budgets.c.period)
+        )
+        async with self._connection() as connection:
+            rows = (await connection.execute(statement)).all()
+        return tuple(BudgetedAccount(account, Period(period), created_at) for account, period, created_at in rows)
+
+    async def straddling(self, now: float) -> Mapping[str, Mapping[Period, Usd]]:
+        """What requests cost that began before the current periods and ended in them, as in :meth:`spent`.
+
+        A budget counts a request in the period of its hold, the log in the period of its start: for
+        these the two may be different ones.
+        """
+        ended_at = UnixSeconds(requests.c.started_at) + requests.c.total_s
+        return await self._sums(
+            now,
+            lambda start: (
+                requests.c.started_at >= start - _LONGEST_REQUEST_S,
+                requests.c.started_at < start,
+                ended_at >= start - _HAIR_S,
+            ),
+            tuple(period for period in Period if period is not Period.TOTAL),
+        )
+
     async def spent(self, now: float) -> Mapping[str, Mapping[Period, Usd]]:
         """Account id → period → spent in the period that holds ``now``.
 
         Raises Unavailable or ConfigurationError when the database cannot be read. Requests of keys
         that no longer exist count for nobody.
         """
-        engine = open_async(self._database, connections=1)
+        return await self._sums(now, lambda start: (requests.c.started_at >= start,), tuple(Period))
+
+    async def _sums(
+        self, now: float, chosen: Callable[[float], tuple[ColumnElement[bool], ...]], periods: Sequence[Period]
+    ) -> Mapping[str, Mapping[Period, Usd]]:
         found: dict[str, dict[Period, int]] = {}
+        async with self._connection() as connection:
+            for period in periods:
+                statement = (
+                    select(keys.c.id, keys.c.team_id, func.sum(CHARGED_NANOS))
+                    .join(keys, keys.c.id == requests.c.key_id)
+                    .where(*chosen(period_start(period, now)))
+                    .group_by(keys.c.id, keys.c.team_id)
+                )
+                for key_id, team_id, nanos in await connection.execute(statement):
+                    accounts = [key_account(key_id)] + ([team_account(team_id)] if team_id else [])
+                    for account in accounts:
+                        sums = found.setdefault(account, dict.fromkeys(periods, 0))
+                        sums[period] += int(nanos)
+        return {
+            account: {period: from_nanos(nanos) for period, nanos in sums.items()} for account, sums in found.items()
+        }
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        engine = open_async(self._database, connections=1)
         try:
             with translating(self._database):
                 async with engine.connect() as connection:
-                    for period in Period:
-                        statement = (
-                            select(keys.c.id, keys.c.team_id, func.sum(CHARGED_NANOS))
-                            .join(keys, keys.c.id == requests.c.key_id)
-                            .where(requests.c.started_at >= period_start(period, now))
-                            .group_by(keys.c.id, keys.c.team_id)
-                        )
-                        for key_id, team_id, nanos in await connection.execute(statement):
-                            accounts = [key_account(key_id)] + ([team_account(team_id)] if team_id else [])
-                            for account in accounts:
-                                periods = found.setdefault(account, dict.fromkeys(Period, 0))
-                                periods[period] += int(nanos)
+                    yield connection
         finally:
             await engine.dispose()
-        return {
-            account: {period: from_nanos(nanos) for period, nanos in periods.items()}
-            for account, periods in found.items()
-        }

@@ -6,7 +6,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, case, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Update,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.background import (
@@ -18,6 +32,7 @@ from gateway.domain.background import (
     JobStanding,
     JobState,
     LineFault,
+    Outcome,
     ProviderBatch,
     StoredFile,
     fault_document,
@@ -28,6 +43,7 @@ from gateway.store.files import completed
 from gateway.store.jobs import ended, job_row, standing
 
 _DELETED_AT_ONCE = 500
+_LINES_AT_ONCE = 500
 _IS_OPEN = batches.c.finished_at.is_(None)
 _CAN_CANCEL = (BatchState.VALIDATING, BatchState.IN_PROGRESS, BatchState.CANCELLING)
 _AT_PROVIDER = "provider"
@@ -100,7 +116,6 @@ class Batches:
                 return False
             stamped = {BatchState.CANCELLING.value: now, **stamps}
             await connection.execute(update(batches).where(batches.c.id == batch_id).values(stamps=stamped))
-            await _end_lines(connection, batch_id, JobState.CANCELLED, now=now)
         return True
 
     async def claim(self, *, now: float, lease_s: float) -> BatchClaim | None:
@@ -136,7 +151,13 @@ class Batches:
         """Keep leases; the ids of the batches that are still ours."""
         numbers = [(claim.batch.id, claim.number) for claim in claims]
         held = tuple_(batches.c.id, batches.c.attempts).in_(numbers)
-        statement = update(batches).where(held, _IS_OPEN).values(lease_until=until).returning(batches.c.id)
+        # The owner is asked for too: a batch that was let go a moment ago has none.
+        statement = (
+            update(batches)
+            .where(held, batches.c.owner == self._owner, _IS_OPEN)
+            .values(lease_until=until)
+            .returning(batches.c.id)
+        )
         async with self._connections.writing() as connection:
             return set((await connection.execute(statement)).scalars().all())
 
@@ -169,10 +190,27 @@ class Batches:
             await connection.execute(insert(jobs), rows)
         return True
 
-    async def end_lines(self, batch_id: str, state: JobState, *, now: float) -> None:
-        """End the lines that nobody has taken."""
-        async with self._connections.writing() as connection:
-            await _end_lines(connection, batch_id, state, now=now)
+    async def end_lines(self, batch_id: str, state: JobState, *, now: float, at_provider: bool = False) -> None:
+        """End the lines that nobody has taken, or those that are a provider's; some hundred in each transaction."""
+        is_waiting = jobs.c.owner == _AT_PROVIDER if at_provider else jobs.c.state == JobState.QUEUED
+        waiting = (jobs.c.batch_id == batch_id, is_waiting, jobs.c.finished_at.is_(None))
+        some = select(jobs.c.id).where(*waiting).limit(_LINES_AT_ONCE)
+        statement = update(jobs).where(jobs.c.id.in_(some), *waiting).values({"state": state, **ended(now, None)})
+        await self._repeat(statement)
+
+    async def give_back_lines(self, batch_id: str) -> None:
+        """Let processes take the lines that were a provider's, some hundred in each transaction."""
+        away = (jobs.c.batch_id == batch_id, jobs.c.owner == _AT_PROVIDER, jobs.c.finished_at.is_(None))
+        some = select(jobs.c.id).where(*away).limit(_LINES_AT_ONCE)
+        values = {"state": JobState.QUEUED, "owner": None, "lease_until": None}
+        await self._repeat(update(jobs).where(jobs.c.id.in_(some), *away).values(values))
+
+    async def _repeat(self, statement: Update) -> None:
+        """Make a change of some rows until none is left to change."""
+        count = _LINES_AT_ONCE
+        while count == _LINES_AT_ONCE:
+            async with self._connections.writing() as connection:
+                count = (await connection.execute(statement)).rowcount
 
     async def has_open_lines(self, batch_id: str) -> bool:
         """Whether some lines have not ended."""
@@ -187,6 +225,27 @@ class Batches:
             rows = await connection.execute(statement.order_by(jobs.c.line).limit(limit))
             return [standing(row) for row in rows.mappings()]
 
+    async def open_lines(self, batch_id: str, job_ids: Sequence[str]) -> list[Job]:
+        """Those of these lines that have not ended."""
+        statement = select(jobs).where(
+            jobs.c.batch_id == batch_id, jobs.c.id.in_(job_ids), jobs.c.finished_at.is_(None)
+        )
+        async with self._connections.reading() as connection:
+            return [standing(row).job for row in (await connection.execute(statement)).mappings()]
+
+    async def end_line(self, job_id: str, outcome: Outcome, *, now: float) -> None:
+        """Keep how a line ended that was a provider's."""
+        values = {
+            "state": outcome.state,
+            "status": outcome.status,
+            "request_id": outcome.request_id,
+            "result": outcome.body,
+            **ended(now, None),
+        }
+        away = (jobs.c.id == job_id, jobs.c.owner == _AT_PROVIDER, jobs.c.finished_at.is_(None))
+        async with self._connections.writing() as connection:
+            await connection.execute(update(jobs).where(*away).values(values))
+
     async def count(self, batch_id: str) -> Counts:
         """How many lines there are, and how they ended."""
         async with self._connections.reading() as connection:
@@ -195,7 +254,7 @@ class Batches:
     async def finish(
         self, claim: BatchClaim, batch: Batch, outputs: Sequence[StoredFile], *, now: float, kept_until: float
     ) -> bool:
-        """End a batch, its files becoming visible and its lines forgotten in the same moment.
+        """End a batch, its files becoming visible in the same moment.
 
         False, and nothing is kept, if it is no longer ours.
         """
@@ -205,9 +264,14 @@ class Batches:
                 return False
             for file in outputs:
                 await completed(connection, file)
-            # Forgotten by the next round of deletions: fifty thousand rows would not go in milliseconds.
-            await connection.execute(update(jobs).where(jobs.c.batch_id == batch.id).values(kept_until=now))
         return True
+
+    async def delete_lines(self) -> int:
+        """Forget the lines of batches that have ended, some hundred at most; how many they were."""
+        is_over = jobs.c.batch_id.in_(select(batches.c.id).where(batches.c.finished_at.is_not(None)))
+        some = select(jobs.c.id).where(is_over).limit(_LINES_AT_ONCE)
+        async with self._connections.writing() as connection:
+            return (await connection.execute(delete(jobs).where(jobs.c.id.in_(some)))).rowcount
 
     async def delete_ended(self, *, now: float) -> int:
         """Forget batches whose time is over, some hundred at most; how many they were."""
@@ -223,11 +287,6 @@ class Batches:
 
 _NEVER = 253_370_764_800.0
 """The year 9999: the lease of lines that are a provider's."""
-
-
-async def _end_lines(connection: AsyncConnection, batch_id: str, state: JobState, *, now: float) -> None:
-    waiting = (jobs.c.batch_id == batch_id, jobs.c.state == JobState.QUEUED)
-    await connection.execute(update(jobs).where(*waiting).values({"state": state, **ended(now, None)}))
 
 
 async def _counted(connection: AsyncConnection, batch_ids: Sequence[str]) -> dict[str, Counts]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, String
+from sqlalchemy import JSON, DateTime, Dialect, Double, String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -58,3 +58,21 @@ def _sqlite_day(element: UtcDay, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(UtcDay, "postgresql")
 def _postgres_day(element: UtcDay, compiler: SQLCompiler, **options: Any) -> str:
     return f"to_char({compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+
+
+class UnixSeconds(FunctionElement[float]):
+    """A :class:`UtcTime` column as Unix seconds, true to a tenth of a millisecond."""
+
+    type = Double()
+    inherit_cache = True
+    name = "unix_seconds"
+
+
+@compiles(UnixSeconds, "sqlite")
+def _sqlite_seconds(element: UnixSeconds, compiler: SQLCompiler, **options: Any) -> str:
+    return f"((julianday({compiler.process(element.clauses, **options)}) - 2440587.5) * 86400.0)"
+
+
+@compiles(UnixSeconds, "postgresql")
+def _postgres_seconds(element: UnixSeconds, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST(extract(epoch FROM {compiler.process(element.clauses, **options)}) AS double precision)"

@@ -96,7 +96,7 @@ class Jobs:
         async with self._connections.writing() as connection:
             return set((await connection.execute(statement)).scalars().all())
 
-    async def finish(self, claim: Claim, outcome: Outcome, *, now: float, kept_until: float) -> bool:
+    async def finish(self, claim: Claim, outcome: Outcome, *, now: float, kept_until: float | None) -> bool:
         """Keep how a job ended, and forget what it asked; False, and nothing is kept, if it is no longer ours."""
         values = {
             "state": outcome.state,

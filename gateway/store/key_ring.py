@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class KeyRingState:
 
 
 class StoredKeyRing:
-    """The keys of a database. Satisfies :class:`gateway.ports.KeyRing`.
+    """The keys of a database. Satisfies :class:`gateway.ports.KeyRing` and :class:`gateway.ports.KeyDirectory`.
 
     Looking up costs the same for every secret: one digest, and one look into a dictionary of
     digests, whose comparison tells nothing about a secret as nobody else has the pepper.
@@ -75,17 +76,26 @@ class StoredKeyRing:
         self._turn = asyncio.Lock()
 
     def find(self, secret: str) -> Key | None:
+        self._check_age()
+        digest = self._pepper.digest(secret)
+        key = self._keys.get(digest)
+        if key is None and hmac.compare_digest(digest, self._admin_digest):
+            return ADMIN
+        return key
+
+    def find_by_id(self, key_id: str) -> Key | None:
+        self._check_age()
+        # One key for each of its secrets: it is valid for as long as the last of them.
+        known = [self._keys[digest] for digest in self._digests.get(key_id, ())]
+        return max(known, key=lambda key: math.inf if key.expires_at is None else key.expires_at, default=None)
+
+    def _check_age(self) -> None:
         if self._is_shut:
             raise Unavailable(
                 f"keys cannot be checked: the database has been away for more than {self._max_age_s:g} s, the limit "
                 "set by keys.max_age_s",
                 retry_after_s=self._poll_s,
             )
-        digest = self._pepper.digest(secret)
-        key = self._keys.get(digest)
-        if key is None and hmac.compare_digest(digest, self._admin_digest):
-            return ADMIN
-        return key
 
     @property
     def state(self) -> KeyRingState:

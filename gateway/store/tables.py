@@ -135,6 +135,7 @@ teams = Table(
     Column("models", Document),
     Column("arms", Document),
     Column("policies", Document),
+    Column("policy", Text),
     Column("requests_per_minute", BigInteger),
     Column("tokens_per_minute", BigInteger),
     Column("concurrency", BigInteger),
@@ -165,6 +166,7 @@ keys = Table(
     Column("models", Document),
     Column("arms", Document),
     Column("policies", Document),
+    Column("policy", Text),
     Column("requests_per_minute", BigInteger),
     Column("tokens_per_minute", BigInteger),
     Column("concurrency", BigInteger),
@@ -281,3 +283,28 @@ Index(
     sqlite_where=notices.c.state == "pending",
     postgresql_where=notices.c.state == "pending",
 )
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("first_seen_at", UtcTime, nullable=False),
+)
+"""Every version of a policy that was ever in force, so that each decision can be read with what it was made by."""
+
+policy_activations = Table(
+    "policy_activations",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, ForeignKey(policies.c.digest), nullable=False),
+    Column("over", Text),
+    Column("at", UtcTime, nullable=False),
+    Column("actor", Text, nullable=False),
+)
+"""Which version was in force since when; a policy's newest row is its present. ``over`` is the digest of the file's
+version that a rolled-back one stands in for, and ends with it."""
+
+Index(None, policy_activations.c.name, policy_activations.c.number)

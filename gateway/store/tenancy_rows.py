@@ -51,6 +51,7 @@ def _shared_values(terms: KeyTerms | TeamTerms) -> dict[str, Any]:
         "models": _patterns(scope.models),
         "arms": _patterns(scope.arms),
         "policies": _patterns(scope.policies),
+        "policy": terms.policy,
         "requests_per_minute": limits.requests_per_minute,
         "tokens_per_minute": limits.tokens_per_minute,
         "concurrency": limits.concurrency,
@@ -122,12 +123,13 @@ def _key(row: RowMapping, owned: list[Budget], secrets: tuple[IssuedSecret, ...]
         scope=_scope(row),
         limits=_limits(row, owned),
         expires_at=row["expires_at"],
+        policy=row["policy"],
     )
     return IssuedKey(row["id"], terms, row["created_at"], row["revoked_at"], secrets)
 
 
 def _team(row: RowMapping, owned: list[Budget]) -> Team:
-    terms = TeamTerms(row["name"], _scope(row), _limits(row, owned))
+    terms = TeamTerms(row["name"], _scope(row), _limits(row, owned), row["policy"])
     return Team(row["id"], terms, row["created_at"], row["deleted_at"])
 
 

@@ -68,3 +68,14 @@ async def test_asking_reports_at_once(path: Path) -> None:
     changes = file.changes()
     file.ask()
     await _next(changes)
+
+
+async def test_what_lies_beside_counts_as_well(tmp_path: Path) -> None:
+    """A change of what belongs to the configuration is reported like one of the file."""
+    beside = ["one"]
+    file = ConfigFile(tmp_path / "ponder.yaml", beside=lambda: tuple(beside), look_every_s=0.001)
+    changes = file.changes()
+    beside.append("two")
+    await asyncio.wait_for(anext(changes), 10)
+    beside.pop()
+    await asyncio.wait_for(anext(changes), 10)

@@ -29,10 +29,10 @@ def environment(tmp_path: Path) -> dict[str, str | None]:
 
 @pytest.fixture
 def run(environment: Mapping[str, str | None]) -> Ponder:
-    """Runs ``ponder`` with arguments, in that environment and what a test adds to it."""
+    """Runs ``ponder`` with arguments, in that environment and what a test adds to it; ``typed`` is what it reads."""
 
-    def invoke(*arguments: str, **more: str) -> Result:
-        return CliRunner().invoke(ponder, arguments, env={**environment, **more})
+    def invoke(*arguments: str, typed: str | None = None, **more: str) -> Result:
+        return CliRunner().invoke(ponder, arguments, input=typed, env={**environment, **more})
 
     return invoke
 

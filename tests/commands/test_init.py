@@ -31,7 +31,7 @@ def test_every_example_in_it_is_valid(config: Path) -> None:
     config.write_text(re.sub(r"^#(?! )|^#(?=  )", "", TEMPLATE, flags=re.MULTILINE))
     settings = load(config)
     assert settings.model_fields_set == set(Settings.model_fields)
-    assert set(settings.upstreams) == {"anthropic", "openai", "gpu"}
+    assert set(settings.upstreams) == {"anthropic", "openai", "mistral", "gpu"}
     assert set(settings.models) == {"haiku", "new-model", "qwen"}
 
 

@@ -54,11 +54,13 @@ def test_every_option_reaches_the_key(ponder: Administered) -> None:
     """What the options say is what the key has."""
     ponder.told("teams", "create", "options", "--concurrency", "7", "--arm", "fast")
     options = {"team": "options", "role": "viewer", "priority": "background", "expires-in": "2h", "arm": "fast"}
-    options |= {"policy": "thrift", "tokens-per-minute": "1000", "concurrency": "3"}
+    options |= {"policy": "thrift", "allow-policy": "car*", "tokens-per-minute": "1000", "concurrency": "3"}
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
     key = ponder.told("keys", "create", "full", *arguments, "--may-override")["key"]
     assert (key["role"], key["priority"], key["may_override"]) == ("viewer", "background", True)
-    assert (key["models"], key["arms"], key["policies"]) == (None, ["fast"], ["thrift"])
+    assert (key["models"], key["arms"], key["policies"]) == (None, ["fast"], ["car*"])
+    assert key["policy"] == "thrift"
+    assert "thrift" in ponder("keys", "show", "full").output
     assert key["limits"] == {"requests_per_minute": None, "tokens_per_minute": 1000, "concurrency": 3}
     lasts_s = (datetime.fromisoformat(key["expires_at"]) - datetime.now(UTC)).total_seconds()
     assert 0 < lasts_s <= 7200

@@ -11,17 +11,22 @@ from io import StringIO
 from typing import Any
 
 from gateway.adapters.limits_memory import MemoryPurse
+from gateway.adapters.sticky_memory import MemorySticky
+from gateway.adapters.thinking import actuate
 from gateway.dialects import anthropic_messages, openai_chat, openai_responses
 from gateway.domain.ask import NO_HINTS, Ask, Endpoint, Operation
 from gateway.domain.chat import Dialect
 from gateway.domain.key import Key
 from gateway.domain.model import Model
+from gateway.domain.prediction import Category, Prediction, Prompt, Source
 from gateway.domain.pricing import per_mtok
 from gateway.domain.record import Opening, RequestRecord
+from gateway.flow.health import HealthWatch
 from gateway.flow.house import Catalog, House, Terms
 from gateway.flow.lane import Bounds, Lanes
+from gateway.flow.latencies import LatencyLearner
 from gateway.flow.settlements import Settlements
-from gateway.policy.decide import Snapshots
+from gateway.policy.facts import Defaults
 from gateway.ports import AnswerHome, UpstreamCall, UpstreamReply
 from gateway.telemetry import AccessLog, Meter
 
@@ -100,6 +105,14 @@ class FixedClock:
         return 100.0
 
 
+class Unsure:
+    """Knows nothing of any prompt. Satisfies :class:`gateway.ports.Classifier`."""
+
+    def classify(self, prompt: Prompt) -> Prediction:
+        """Nothing is known."""
+        return Prediction(Category.OTHER, 0.0, Source.LEARNED)
+
+
 class Kept:
     """The journal, the key ring and the index of stored answers, in lists that a test can look at."""
 
@@ -156,7 +169,7 @@ def house_of(upstream: ScriptedUpstream, kept: Kept, *, stores_text: bool = Fals
                 first_byte_s=9, idle_s=9, retries=retries, is_openai=False, bounds=Bounds(places=8, queue=8)
             )
         },
-        snapshots=Snapshots(deadline_s=60, default_output_tokens=100, may_serve_unpriced=False),
+        defaults=Defaults(deadline_s=60, default_output_tokens=100, may_serve_unpriced=False),
         body_bytes=1024,
         bodies_bytes=1024 * 1024,
         stores_text=stores_text,
@@ -175,6 +188,11 @@ def house_of(upstream: ScriptedUpstream, kept: Kept, *, stores_text: bool = Fals
         clock=FixedClock(),
         meter=Meter(),
         access_log=AccessLog(StringIO()),
+        think=actuate,
+        health=HealthWatch(FixedClock()),
+        latencies=LatencyLearner(FixedClock()),
+        sticky=MemorySticky(FixedClock()),
+        classify=Unsure(),
     )
 
 

@@ -16,10 +16,14 @@ from gateway.domain.limits import Account, Budget, Limits, Period
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, usd
 from gateway.domain.pricing import per_mtok
+from gateway.domain.record import Result
+from gateway.domain.usage import Usage
 from gateway.errors import BudgetExhausted
+from gateway.flow.deciding import plan_route
+from gateway.flow.demand import prompt_bound
 from gateway.flow.exchange import Exchange
-from gateway.flow.hold import cost_bound, hold, output_bound, prompt_bound
-from gateway.flow.route import Route, plan_route
+from gateway.flow.hold import cost_bound, hold, output_bound
+from gateway.flow.route import Route
 from tests.flow.scripted import ENDPOINTS, Kept, ScriptedUpstream, arrival, house_of
 
 WINDOW = 200_000
@@ -125,8 +129,8 @@ async def _held(budget: str | None, **members: Any) -> tuple[Exchange, Route]:
     limits = Limits(budgets=(Budget(usd(Decimal(budget)), Period.TOTAL),)) if budget is not None else Limits()
     key = Key("k1", "test", accounts=(Account("key:k1", limits),))
     house = house_of(ScriptedUpstream(Dialect.OPENAI_CHAT), Kept())
-    snapshots = replace(house.catalog.snapshots, default_output_tokens=10_000)
-    house.catalog = replace(house.catalog, snapshots=snapshots)
+    defaults = replace(house.catalog.defaults, default_output_tokens=10_000)
+    house.catalog = replace(house.catalog, defaults=defaults)
     exchange = Exchange(_ask(**members), key, house)
     route = await hold(exchange, await plan_route(exchange))
     return exchange, route
@@ -140,6 +144,32 @@ async def test_a_request_that_fits_goes_out_as_it_came() -> None:
     assert route.body == exchange.ask.raw
     assert not exchange.degraded
     assert exchange.house.settlements.open_holds == 1
+
+
+async def test_the_record_says_what_a_call_of_unknown_cost_was_charged() -> None:
+    """The purse and the log count the same: the known cost, and the ceiling for each call that nobody can price."""
+    exchange, _ = await _held("1", max_tokens=50)
+    exchange.end_call(exchange.begin_call({}, {}), Result.FAILED)
+    exchange.end_call(exchange.begin_call({}, {}), Result.ANSWERED, Usage(input_tokens=10, output_tokens=5))
+    exchange.settle(Result.ANSWERED, 200)
+    journal, house = exchange.house.journal, exchange.house
+    assert isinstance(journal, Kept)
+    (record,) = journal.records
+    assert record.cost == usd(Decimal("0.00002"))
+    assert record.charge == record.charged == record.cost + cost_bound(exchange.ask, PRICED, 50)
+    house.settlements.start()
+    await house.settlements.close(within_s=1)
+    assert await house.purse.spent("key:k1", Period.TOTAL, now=house.clock.now()) == (record.charge, ZERO)
+
+
+async def test_a_known_cost_is_what_is_charged() -> None:
+    """A record whose cost is known says nothing more of the charge."""
+    exchange, _ = await _held("1", max_tokens=50)
+    exchange.end_call(exchange.begin_call({}, {}), Result.ANSWERED, Usage(input_tokens=10, output_tokens=5))
+    exchange.settle(Result.ANSWERED, 200)
+    journal = exchange.house.journal
+    assert isinstance(journal, Kept)
+    assert (journal.records[0].charged, journal.records[0].charge) == (None, usd(Decimal("0.00002")))
 
 
 async def test_a_limit_that_the_client_set_is_not_lowered() -> None:

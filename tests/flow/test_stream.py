@@ -129,6 +129,18 @@ async def test_a_client_that_leaves_is_charged_for_what_was_generated(kept: Kept
     assert record.is_cost_complete
 
 
+async def test_a_stream_that_a_stopping_gateway_closes_was_interrupted(kept: Kept) -> None:
+    """A stream that is cut off at the gateway's end is not laid to the client, and its call was stopped by us."""
+    house = house_of(ScriptedUpstream(Dialect.OPENAI_CHAT, Play((_chunk("a"), _chunk("b"), USAGE + DONE))), kept)
+    reply = await serve(arrival(Dialect.OPENAI_CHAT, is_stream=True), house)
+    assert isinstance(reply, Streamed)
+    house.is_stopping = True
+    await reply.rest.aclose()
+    record = _only(kept)
+    assert (record.result, record.status) == (Result.INTERRUPTED, 503)
+    assert [call.result for call in record.calls] == [Result.CANCELLED]
+
+
 async def test_a_client_that_leaves_at_the_last_event_had_its_answer(kept: Kept) -> None:
     """A connection that closes on the terminal event changes nothing of a settled record."""
     reply = await _open(kept, Play((_chunk("a"), USAGE + DONE)))

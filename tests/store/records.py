@@ -130,6 +130,7 @@ FULL = request(
     error="upstream_failed: reset",
     tags={"team": "blue"},
     text=StoredText(request=b'{"model":"x\xff"}', answer=b"\x00answer"),
+    charged=usd("0.25"),
 )
 """A request with every field set."""
 

@@ -21,6 +21,7 @@ FULL_TEAM = TeamTerms(
     Limits(
         600, 1_000_000, 8, (Budget(usd("10"), Period.DAY, Decimal("0.8")), Budget(usd("0.000000001"), Period.TOTAL))
     ),
+    policy="careful",
 )
 """A team with every field set."""
 
@@ -32,6 +33,7 @@ FULL_KEY = KeyTerms(
     scope=Scope(models=Names(("gpt-*", "claude-opus")), arms=Names(("fast",)), policies=Names(())),
     limits=Limits(60, 2**53 - 1, 2, (Budget(usd("9000000000"), Period.MONTH, Decimal("1")),)),
     expires_at=NOON + 0.123456,
+    policy="thrift",
 )
 """A key with every field set, but no team."""
 

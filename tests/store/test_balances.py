@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from gateway.domain.limits import Period
+from gateway.domain.limits import Budget, Limits, Period
 from gateway.domain.money import ZERO, usd
 from gateway.domain.tenancy import KeyTerms, TeamTerms
 from gateway.errors import PonderError
-from gateway.store.balances import Balances
+from gateway.store.balances import Balances, BudgetedAccount
 from gateway.store.base import Database, locate
 from gateway.store.changes import Changes
 from gateway.store.keys import Keys
 from gateway.store.sinks import Sink
 from gateway.store.teams import Teams
 from tests.store.records import DAY_S, NOON, request
-from tests.store.tenants import ADMIN, secret
+from tests.store.tenants import ADMIN, OPERATOR, secret
 
 
 async def _tenants(changes: Changes) -> None:
@@ -80,6 +80,16 @@ async def test_a_period_without_spending_is_zero(database: Database, changes: Ch
     assert spent == {Period.DAY: ZERO, Period.WEEK: ZERO, Period.MONTH: ZERO, Period.TOTAL: usd(5)}
 
 
+async def test_a_request_of_unknown_cost_counts_what_it_was_charged(
+    database: Database, changes: Changes, sink: Sink
+) -> None:
+    """A restart leaves a budget as it was: what was charged at its ceiling stays charged."""
+    await _tenants(changes)
+    unknown = {"key_id": "key_3", "is_cost_complete": False}
+    await sink.write([request(1, **unknown, cost=usd(1), charged=usd(3)), request(2, key_id="key_3", cost=usd(5))])
+    assert (await Balances(database).spent(NOON))["key:key_3"][Period.DAY] == usd(8)
+
+
 async def test_requests_of_nobody_count_for_nobody(database: Database, sink: Sink) -> None:
     """Records whose key is not there, as those from before there were keys, are left out."""
     await sink.write([request(1, key_id="gone")])
@@ -99,3 +109,36 @@ async def test_a_database_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path
     (tmp_path / "ponder.db").write_bytes(b"no database" * 1000)
     with pytest.raises(PonderError):
         await Balances(locate(f"sqlite:///{tmp_path}/ponder.db")).spent(NOON)
+
+
+async def test_every_budget_is_listed_with_the_age_of_its_owner(database: Database, changes: Changes) -> None:
+    """Keys and teams with budgets are told by account and period; those without are not."""
+    await _tenants(changes)
+    assert await Balances(database).budgeted() == ()
+    budget = Limits(budgets=(Budget(usd(1), Period.DAY), Budget(usd(2), Period.TOTAL)))
+    await Teams(changes).create("team_2", TeamTerms("budgeted", limits=budget), by=ADMIN)
+    terms = KeyTerms("k4", limits=Limits(budgets=(Budget(usd(3), Period.MONTH),)))
+    await Keys(changes).create("key_4", terms, secret(4), by=OPERATOR)
+    assert await Balances(database).budgeted() == (
+        BudgetedAccount("key:key_4", Period.MONTH, OPERATOR.at),
+        BudgetedAccount("team:team_2", Period.DAY, ADMIN.at),
+        BudgetedAccount("team:team_2", Period.TOTAL, ADMIN.at),
+    )
+
+
+async def test_requests_across_the_beginning_of_a_period_are_told_apart(
+    database: Database, changes: Changes, sink: Sink
+) -> None:
+    """What began before midnight and ended after it may be counted in either day; what ended before may not."""
+    await _tenants(changes)
+    midnight = NOON - DAY_S / 2
+    lengths = {1: 5.0, 2: 15.0, 3: 10.0}
+    await sink.write(
+        [
+            request(number, key_id="key_3", started_at=midnight - 10, total_s=length, cost=usd(10**number))
+            for number, length in lengths.items()
+        ]
+        + [request(4, key_id="key_3", started_at=midnight, total_s=1.0, cost=usd(7))]
+    )
+    found = (await Balances(database).straddling(NOON))["key:key_3"]
+    assert found == {Period.DAY: usd(1100), Period.WEEK: ZERO, Period.MONTH: ZERO}

@@ -33,6 +33,8 @@ class Facts:
     takes_prefill: bool = False
     takes_system_turns: bool = False
     takes_forced_tools: bool = True
+    effort_without_thinking: tuple[str, ...] = _EFFORTS
+    """The efforts it accepts beside thinking that is switched off."""
 
 
 CATALOGUE: Mapping[str, Facts] = {
@@ -41,6 +43,15 @@ CATALOGUE: Mapping[str, Facts] = {
         "haiku",
         64_000,
         frozenset({"enabled", "disabled"}),
+        takes_sampling=True,
+        takes_prefill=True,
+    ),
+    "claude-opus-4-5": Facts(
+        "Claude Opus 4.5",
+        "opus",
+        64_000,
+        frozenset({"enabled", "disabled"}),
+        ("low", "medium", "high"),
         takes_sampling=True,
         takes_prefill=True,
     ),
@@ -55,14 +66,46 @@ CATALOGUE: Mapping[str, Facts] = {
     "claude-opus-4-8": Facts(
         "Claude Opus 4.8", "opus", 128_000, frozenset({"adaptive", "disabled"}), _EFFORTS, takes_system_turns=True
     ),
+    "claude-opus-5": Facts(
+        "Claude Opus 5",
+        "opus",
+        128_000,
+        frozenset({"adaptive", "disabled"}),
+        _EFFORTS,
+        takes_system_turns=True,
+        effort_without_thinking=("low", "medium", "high"),
+    ),
+    "claude-haiku-5-5": Facts(
+        "Claude Haiku 5.5",
+        "haiku",
+        128_000,
+        frozenset({"adaptive", "disabled"}),
+        _EFFORTS,
+        takes_system_turns=True,
+        takes_forced_tools=False,
+        effort_without_thinking=("low", "medium", "high"),
+    ),
     "claude-sonnet-5-5": Facts(
         "Claude Sonnet 5.5",
         "sonnet",
+        128_000,
+        frozenset({"adaptive", "between_tools"}),
+        _EFFORTS,
+        takes_system_turns=True,
+        takes_forced_tools=False,
+        effort_without_thinking=("low", "medium", "high"),
+    ),
+    "claude-opus-5-5": Facts(
+        "Claude Opus 5.5",
+        "opus",
         128_000,
         frozenset({"adaptive"}),
         _EFFORTS,
         takes_system_turns=True,
         takes_forced_tools=False,
+    ),
+    "claude-fable-5": Facts(
+        "Claude Fable 5", "fable", 128_000, frozenset({"adaptive"}), _EFFORTS, takes_system_turns=True
     ),
 }
 
@@ -116,7 +159,7 @@ def check_settings(body: Mapping[str, Any], facts: Facts) -> None:
     _check_system(body.get("system"))
     _check_tools(body)
     _check_thinking(body, facts)
-    _check_output(body.get("output_config"), facts)
+    _check_output(body, facts)
     for sequence in body.get("stop_sequences") or ():
         if not sequence.strip():
             raise RefusedError("stop_sequences: each stop sequence must contain non-whitespace")
@@ -224,10 +267,16 @@ def _check_budget(budget: Any, limit: int) -> None:
         raise RefusedError("`max_tokens` must be greater than `thinking.budget_tokens`.")
 
 
-def _check_output(config: Mapping[str, Any] | None, facts: Facts) -> None:
-    effort = (config or {}).get("effort")
+def _check_output(body: Mapping[str, Any], facts: Facts) -> None:
+    effort = (body.get("output_config") or {}).get("effort")
     if effort is None:
         return
+    is_off = (body.get("thinking") or {}).get("type") in ("disabled", "between_tools")
+    if is_off and effort in _EFFORTS and effort not in facts.effort_without_thinking:
+        raise RefusedError(
+            f"output_config.effort '{effort}' is not supported when thinking is disabled on this model. "
+            f"Use effort '{facts.effort_without_thinking[-1]}' or below, or enable thinking."
+        )
     if effort not in _EFFORTS:
         raise RefusedError("output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
     if effort not in facts.efforts:

@@ -23,7 +23,14 @@ def check_turns(body: Mapping[str, Any], facts: Facts) -> None:
         _check_message(index, message, is_last=index == len(messages) - 1)
     _check_roles(messages, facts)
     _check_tool_pairs(messages)
-    if (body.get("thinking") or {}).get("type") in ("enabled", "adaptive"):
+    thinks = (body.get("thinking") or {}).get("type") in ("enabled", "adaptive")
+    if thinks and messages[-1]["role"] == "assistant":
+        raise RefusedError(
+            f"messages.{len(messages) - 1}.content.0.type: Expected `thinking` or `redacted_thinking`, "
+            "but found `text`. When `thinking` is enabled, a final `assistant` message must start with a thinking "
+            "block."
+        )
+    if thinks:
         _check_tool_turn_thinks(messages)
 
 

@@ -12,6 +12,7 @@ from tests.upstreams.openai_rules import (
     SAMPLING_DEFAULTS,
     Facts,
     RefusedError,
+    check_effort,
     missing,
     wrong_type,
     wrong_value,
@@ -174,7 +175,8 @@ def _check_reasoning(body: Mapping[str, Any], facts: Facts) -> None:
                 "reasoning.effort",
                 "unsupported_parameter",
             )
-    if not facts.is_reasoning or effort == "none":
+        check_effort(effort, facts, "reasoning.effort")
+    if not facts.is_reasoning or (effort or facts.default_effort) == "none":
         return
     for name in ("temperature", "top_p"):
         if body.get(name) is not None and body[name] != SAMPLING_DEFAULTS[name]:

@@ -18,6 +18,7 @@ CHAT_FIELDS = frozenset(CompletionCreateParamsBase.__annotations__) | {"stream"}
 EMBEDDING_FIELDS = frozenset(EmbeddingCreateParams.__annotations__)
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 CHAT_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
+_TO_XHIGH = ("none", "low", "medium", "high", "xhigh")
 MESSAGE_FIELDS: Mapping[str, frozenset[str]] = {
     "system": frozenset(chat_types.ChatCompletionSystemMessageParam.__annotations__),
     "developer": frozenset(chat_types.ChatCompletionDeveloperMessageParam.__annotations__),
@@ -38,12 +39,23 @@ class Facts:
     snapshot: str
     is_reasoning: bool = False
     is_embedding: bool = False
+    efforts: tuple[str, ...] = CHAT_EFFORTS
+    default_effort: str = "medium"
+    chat_tools_at: tuple[str, ...] = CHAT_EFFORTS
+    """The efforts at which Chat takes function tools."""
 
 
 CATALOGUE: Mapping[str, Facts] = {
     "gpt-4.1-mini": Facts("gpt-4.1-mini-2025-04-14"),
-    "gpt-5-mini": Facts("gpt-5-mini-2025-08-07", is_reasoning=True),
-    "gpt-5.4": Facts("gpt-5.4-2026-03-05", is_reasoning=True),
+    "gpt-5-mini": Facts("gpt-5-mini-2025-08-07", is_reasoning=True, efforts=("minimal", "low", "medium", "high")),
+    "gpt-5.1": Facts(
+        "gpt-5.1-2025-11-13", is_reasoning=True, efforts=("none", "low", "medium", "high"), default_effort="none"
+    ),
+    "gpt-5.4": Facts("gpt-5.4-2026-03-05", True, efforts=_TO_XHIGH, default_effort="none", chat_tools_at=("none",)),
+    "gpt-5.6": Facts("gpt-5.6-sol", True, efforts=_TO_XHIGH, chat_tools_at=("none",)),
+    "gpt-6-sol": Facts("gpt-6-sol", True, efforts=(*_TO_XHIGH, "max"), chat_tools_at=("none",)),
+    "gpt-6-astra": Facts("gpt-6-astra", True, efforts=("low", "medium", "high", "xhigh", "max"), chat_tools_at=()),
+    "o4-mini": Facts("o4-mini-2025-04-16", is_reasoning=True, efforts=("low", "medium", "high")),
     "text-embedding-3-small": Facts("text-embedding-3-small", is_embedding=True),
 }
 
@@ -154,7 +166,11 @@ def check_chat(body: Mapping[str, Any], facts: Facts) -> None:
     _check_numbers(body)
     _check_tools(body)
     if facts.is_reasoning:
-        _check_reasoning(body)
+        _check_reasoning(body, facts)
+    elif body.get("reasoning_effort") is not None:
+        raise RefusedError(
+            "Unrecognized request argument supplied: reasoning_effort", "reasoning_effort", "unknown_parameter"
+        )
     if body.get("stream_options") is not None and not body.get("stream"):
         raise RefusedError(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options", None
@@ -314,7 +330,19 @@ def _check_tools(body: Mapping[str, Any]) -> None:
             missing(f"tools[{index}].function.name" if "function" in tool else f"tools[{index}].function")
 
 
-def _check_reasoning(body: Mapping[str, Any]) -> None:
+def check_effort(effort: Any, facts: Facts, param: str) -> None:
+    """Refuse an effort that the model has not."""
+    if effort is not None and effort not in facts.efforts:
+        listed = ", ".join(f"'{each}'" for each in facts.efforts[:-1]) + f", and '{facts.efforts[-1]}'"
+        raise RefusedError(
+            f"Unsupported value: '{param}' does not support '{effort}' with this model. "
+            f"Supported values are: {listed}.",
+            param,
+            "unsupported_value",
+        )
+
+
+def _check_reasoning(body: Mapping[str, Any], facts: Facts) -> None:
     """Reasoning models take no ``max_tokens``, no ``max`` effort in Chat, and sample only at effort none."""
     if body.get("max_tokens") is not None:
         raise RefusedError(
@@ -326,7 +354,15 @@ def _check_reasoning(body: Mapping[str, Any]) -> None:
     effort = body.get("reasoning_effort")
     if effort is not None and effort not in CHAT_EFFORTS:
         wrong_value("reasoning_effort", effort, CHAT_EFFORTS)
-    if effort == "none":
+    check_effort(effort, facts, "reasoning_effort")
+    if body.get("tools") and (effort or facts.default_effort) not in facts.chat_tools_at:
+        remedy = " or set reasoning_effort to 'none'" if "none" in facts.chat_tools_at else ""
+        raise RefusedError(
+            f"Function tools with reasoning_effort are not supported for {body['model']} in /v1/chat/completions. "
+            f"To use function tools, use /v1/responses{remedy}.",
+            "reasoning_effort",
+        )
+    if (effort or facts.default_effort) == "none":
         return
     for name in SAMPLING:
         if body.get(name) is not None and body[name] != SAMPLING_DEFAULTS[name]:

@@ -157,7 +157,7 @@ CALLING = {
         ({"model": "gpt-4.1-mini", "messages": [*ASK, TOOL_ANSWER]}, 400, None, "preceeding message"),
         ({"model": "gpt-4.1-mini", "messages": [*ASK, CALLING, *ASK]}, 400, None, "did not have response"),
         ({"model": "gpt-5.4", "messages": ASK, "max_tokens": 9}, 400, "unsupported_parameter", "max_completion_tokens"),
-        ({"model": "gpt-5.4", "messages": ASK, "temperature": 0.5}, 400, "unsupported_value", "temperature"),
+        ({"model": "gpt-5-mini", "messages": ASK, "temperature": 0.5}, 400, "unsupported_value", "temperature"),
         ({"model": "gpt-5.4", "messages": ASK, "reasoning_effort": "max"}, 400, "invalid_value", "max"),
     ],
 )

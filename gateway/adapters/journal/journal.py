@@ -21,6 +21,7 @@ from gateway.adapters.journal.syncing import Syncer
 from gateway.domain.record import Opening, RequestRecord
 from gateway.errors import ConfigurationError, Unavailable
 from gateway.ports import RecordStore
+from gateway.telemetry import Meter
 
 _RETRY_AFTER_S = 10.0
 _UNENCODED_BYTES = 4096
@@ -214,6 +215,22 @@ class LocalJournal:
             asyncio.create_task(self._recover(self._recovered), name="journal-recovery"),
             asyncio.create_task(self._keep_house(), name="journal-house"),
         ]
+
+    def watch(self, meter: Meter) -> None:
+        """Expose what became of records, and of requests while they could not be written down."""
+        meter.watch("ponder_records_queued", "Records waiting for the database.", lambda: self.waiting)
+        for name, what, read in (
+            ("written", "Records in the database.", lambda: self.state.moved),
+            ("dropped", "Records lost.", lambda: self.state.lost),
+            ("refused", "Records that the database cannot hold.", lambda: self.state.refused),
+            ("damaged", "Damaged places passed over in the journal.", lambda: self.state.damaged),
+            ("interrupted", "Requests that an ended process left open.", lambda: self.state.interrupted),
+        ):
+            meter.watch(f"ponder_records_{name}", what, read, is_counter=True)
+        unrecorded = "Requests served while the journal could not be written."
+        meter.watch("ponder_requests_unrecorded", unrecorded, lambda: self.state.unopened, is_counter=True)
+        turned_away = "Requests refused because the journal could not be written."
+        meter.watch("ponder_requests_turned_away", turned_away, lambda: self.state.turned_away, is_counter=True)
 
     async def recovered(self) -> tuple[Opening, ...]:
         """Wait until what was left before this start is in the database; the requests that were interrupted.

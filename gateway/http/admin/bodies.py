@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
 
 from gateway.domain.key import Names, Priority, Role, Scope
 from gateway.domain.limits import Budget, Limits, Period
@@ -32,7 +33,15 @@ Patterns = Annotated[
         examples=[["claude-*", "gpt-5.4"]],
     ),
 ]
+PolicyName = Annotated[
+    str | None,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$",
+        description="Decides for `model: auto`. null leaves it to the team's, or to the one that ponder.yaml names.",
+    ),
+]
 Rate = Annotated[int | None, Field(strict=True, ge=1, le=_MOST, description="null does not limit.")]
+_SENDABLE = re.compile(r"[!-~]+")
 _RESERVED = ("default", "admin", "boot")
 
 
@@ -74,6 +83,7 @@ class _NewTenant(_Strict):
     models: Patterns = None
     arms: Patterns = None
     policies: Patterns = None
+    policy: PolicyName = None
     limits: LimitsBody = LimitsBody()
     budgets: tuple[PeriodBudget, ...] = Field(default=(), max_length=len(Period))
 
@@ -117,6 +127,7 @@ class _Amendment(_Strict):
     models: Patterns = None
     arms: Patterns = None
     policies: Patterns = None
+    policy: PolicyName = None
     limits: LimitsBody | None = None
 
     @field_validator("name")
@@ -148,6 +159,19 @@ class Rotation(_Strict):
     )
 
 
+class ProviderSecret(_Strict):
+    """A provider's key, to be stored."""
+
+    key: SecretStr = Field(min_length=1, max_length=4096, description="Printable ASCII without spaces.")
+
+    @field_validator("key")
+    @classmethod
+    def _can_be_sent(cls, key: SecretStr) -> SecretStr:
+        if not _SENDABLE.fullmatch(key.get_secret_value()):
+            raise ValueError("must be printable ASCII without spaces, as it is sent in a header")
+        return key
+
+
 class LimitsAnswer(BaseModel):
     """Limits as they are."""
 
@@ -169,6 +193,7 @@ class TeamAnswer(BaseModel):
 
     id: str
     name: str
+    policy: str | None
     models: list[str] | None
     arms: list[str] | None
     policies: list[str] | None
@@ -195,6 +220,7 @@ class KeyAnswer(BaseModel):
     role: Role | None
     priority: Priority
     may_override: bool
+    policy: str | None
     models: list[str] | None
     arms: list[str] | None
     policies: list[str] | None
@@ -211,6 +237,16 @@ class IssuedAnswer(BaseModel):
 
     key: KeyAnswer
     secret: str
+
+
+class ProviderKeyAnswer(BaseModel):
+    """What may be known of a stored provider key. ``version`` is the number of the change that set it."""
+
+    upstream: str
+    version: int
+    fingerprint: str
+    hint: str
+    set_at: datetime
 
 
 class Page(BaseModel, Generic[Item]):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request, Response
 
+from gateway.adapters.encryption_keys import EncryptionKeys
 from gateway.domain.key import Key, Role
 from gateway.domain.limits import Period
 from gateway.domain.secret import Pepper
@@ -15,9 +16,13 @@ from gateway.domain.tenancy import Author
 from gateway.errors import Forbidden, Unauthenticated
 from gateway.http.admin.gate import CALLER
 from gateway.http.openapi import refusals
+from gateway.policy.reading import Policy
 from gateway.ports import Clock
 from gateway.store.changes import Changes
 from gateway.store.keys import Keys
+from gateway.store.policies import PolicyVersions
+from gateway.store.provider_keys import ProviderKeys
+from gateway.store.reconciliations import Reconciliations
 from gateway.store.requests import Requests
 from gateway.store.teams import Teams
 
@@ -26,18 +31,25 @@ from gateway.store.teams import Teams
 class Desk:
     """Where administration is done.
 
-    ``refresh`` makes a change known to this process at once, and ``recount`` what an account has
-    spent in a period that it had no budget for.
+    ``policies`` are those in force in this process, and ``open_requests`` counts those under way here.
+    ``refresh`` makes a change known here at once, and ``recount`` what an account has spent in a
+    period that it had no budget for.
     """
 
     keys: Keys
     teams: Teams
     changes: Changes
     requests: Requests
+    provider_keys: ProviderKeys
+    policy_versions: PolicyVersions
+    policies: Callable[[], Mapping[str, Policy]]
+    encryption: EncryptionKeys
     pepper: Pepper
     clock: Clock
     refresh: Callable[[], Awaitable[None]]
     recount: Callable[[str, Period], Awaitable[None]]
+    reconciliations: Reconciliations
+    open_requests: Callable[[], int]
 
 
 def _desk(request: Request) -> Desk:

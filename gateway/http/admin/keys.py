@@ -49,6 +49,7 @@ async def create(body: NewKey, by: Admin, desk: AtDesk) -> IssuedAnswer:
         scope=body.scope(),
         limits=body.all_limits(),
         expires_at=_future(body.expires_at, by.at),
+        policy=body.policy,
     )
     secret = new_secret()
     key = await desk.keys.create(new_id("key", by.at), terms, _to_store(secret, desk), by=by)
@@ -82,7 +83,7 @@ async def amend(key: Reference, body: KeyAmendment, by: Operator, desk: AtDesk) 
     """What is left out stays as it is. Keys with a role are changed by admins alone."""
     if by.role is not Role.ADMIN and body.model_fields_set - {"limits"}:
         raise Forbidden("an operator changes a key's limits and budgets; the rest takes the role admin")
-    said: dict[str, Any] = body.given("name", "role", "priority", "may_override")
+    said: dict[str, Any] = body.given("name", "role", "priority", "may_override", "policy")
     if "expires_at" in body.model_fields_set:
         said["expires_at"] = _future(body.expires_at, by.at)
 

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from gateway.http.admin import audit, budgets, keys, teams, traffic
+from gateway.http.admin import audit, budgets, keys, policies, provider_keys, reconciliations, teams, traffic
 
-ROUTERS: tuple[APIRouter, ...] = (teams.routes, keys.routes, budgets.routes, audit.routes, traffic.routes)
+ROUTERS: tuple[APIRouter, ...] = (
+    teams.routes,
+    keys.routes,
+    budgets.routes,
+    provider_keys.routes,
+    policies.routes,
+    audit.routes,
+    traffic.routes,
+    reconciliations.routes,
+)

@@ -25,7 +25,7 @@ def answer(team: Team) -> TeamAnswer:
 @routes.post("", status_code=201, summary="Make a team (admin)")
 async def create(body: NewTeam, by: Admin, desk: AtDesk) -> TeamAnswer:
     """Its limits and budgets are shared by all its keys, and what it may not ask for none of them may."""
-    terms = TeamTerms(body.name, body.scope(), body.all_limits())
+    terms = TeamTerms(body.name, body.scope(), body.all_limits(), body.policy)
     team = await desk.teams.create(new_id("team", by.at), terms, by=by)
     await desk.refresh()
     return answer(team)
@@ -57,7 +57,7 @@ async def amend(team: Reference, body: TeamAmendment, by: Operator, desk: AtDesk
             terms,
             scope=amended_scope(terms.scope, body),
             limits=amended_limits(terms.limits, body.limits),
-            **body.given("name"),
+            **body.given("name", "policy"),
         )
 
     changed = await desk.teams.amend(team, amended, action="team.amend", by=by)

@@ -15,11 +15,12 @@ from gateway.adapters.journal import entries
 from gateway.adapters.journal.entries import Unreadable, decode, encode_opening, encode_record
 from gateway.domain.arm import Arm, Strategy
 from gateway.domain.chat import Dialect
-from gateway.domain.money import from_nanos
+from gateway.domain.money import ZERO, from_nanos, usd
 from gateway.domain.plan import Ceilings, Dropped, Plan
-from gateway.domain.record import CallRecord, Opening, RequestRecord, Result, StoredText
+from gateway.domain.prediction import Anchor
+from gateway.domain.record import CallRecord, Opening, RequestRecord, Result, StoredText, interrupted
 from gateway.domain.usage import Usage, UsageSource
-from tests.adapters.journal.samples import opening_of
+from tests.adapters.journal.samples import opening, opening_of
 from tests.store.records import BARE, FULL, call, request
 
 MONEY = st.integers(-(10**15), 10**15).map(from_nanos)
@@ -38,7 +39,11 @@ TEXTS = st.text(st.characters(codec="utf-8") | st.just("\udfff"), max_size=20)
 DOCUMENTS = st.dictionaries(TEXTS, JSON, max_size=3)
 COUNTS = st.integers(0, 2**80)
 ARMS = st.builds(
-    Arm, strategy=st.sampled_from(Strategy), parameters=DOCUMENTS, cascade=st.lists(TEXTS, max_size=2).map(tuple)
+    Arm,
+    strategy=st.sampled_from(Strategy),
+    parameters=DOCUMENTS,
+    cascade=st.lists(TEXTS, max_size=2).map(tuple),
+    like=st.none() | st.sampled_from(Anchor),
 )
 PLANS = st.builds(
     Plan,
@@ -47,6 +52,10 @@ PLANS = st.builds(
     reasons=st.lists(TEXTS, max_size=2).map(tuple),
     dropped=st.lists(st.builds(Dropped, TEXTS, TEXTS), max_size=2).map(tuple),
     propensities=st.dictionaries(TEXTS, st.floats(0, 1), max_size=2),
+    fallbacks=st.lists(ARMS, max_size=2).map(tuple),
+    estimated_cost=st.none() | MONEY,
+    is_observed=st.booleans(),
+    facts=DOCUMENTS,
 )
 USAGES = st.builds(Usage, input_tokens=COUNTS, source=st.sampled_from(UsageSource), raw=DOCUMENTS)
 CALLS = st.builds(
@@ -129,8 +138,8 @@ def test_a_value_without_any_form_is_named_by_its_type() -> None:
 def test_nothing_of_a_record_is_left_out() -> None:
     """Every member of every value is written: a new one must be added to the journal's order, at its end."""
     apart = {
-        Opening: {"plan"},
-        RequestRecord: {"cost", "plan", "calls", "text"},
+        Opening: {"plan", "ceiling"},
+        RequestRecord: {"cost", "plan", "calls", "text", "charged"},
         CallRecord: {"cost", "usage"},
         Usage: set(),
         Plan: {"arm", "ceilings", "dropped", "estimated_cost", "fallbacks"},
@@ -165,7 +174,7 @@ def test_what_the_first_release_wrote_is_read() -> None:
 def test_members_of_a_later_release_are_read_past() -> None:
     """Values behind the known ones are passed over, at every level."""
     document = orjson.loads(encode_record(FULL))
-    _, _, values, _, plan, calls, text = document
+    _, _, values, _, plan, calls, text, _ = document
     for level in (document, values, plan, *plan, calls[1], *calls[1][::2], plan[3][0], text):
         level.append("later")
     plan[3].remove("later")
@@ -178,6 +187,17 @@ def test_members_that_an_earlier_release_lacked_take_their_defaults() -> None:
     document = orjson.loads(encode_record(FULL))
     document[2].pop()
     assert decode(orjson.dumps(document)) == replace(FULL, tags={})
+    assert decode(orjson.dumps(document[:-1])) == replace(FULL, tags={}, charged=None)
+    held = replace(opening(), ceiling=usd("0.2"))
+    assert decode(encode_opening(held)) == held
+    assert decode(orjson.dumps(orjson.loads(encode_opening(held))[:-1])) == opening()
+
+
+def test_an_interrupted_request_is_charged_what_it_held() -> None:
+    """Nobody knows what it cost: its budgets are charged its ceiling, as a lapsed hold charges them."""
+    record = interrupted(replace(opening(), ceiling=usd("0.2")))
+    assert (record.cost, record.is_cost_complete, record.charge) == (ZERO, False, usd("0.2"))
+    assert interrupted(opening()).charge == ZERO
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.http.admin.administrator import Administrator, fresh
-from tests.upstreams.gateway_process import GatewayProcess
+from tests.policy.documents import policy_text, write_policy
+from tests.upstreams.gateway_process import GatewayProcess, awaited
 
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 RANKS = {VIEWER: 0, OPERATOR: 1, ADMIN: 2}
@@ -28,6 +30,14 @@ NEEDED = {
     ("delete", "/admin/keys/{key}/budgets/{period}"): OPERATOR,
     ("put", "/admin/teams/{team}/budgets/{period}"): OPERATOR,
     ("delete", "/admin/teams/{team}/budgets/{period}"): OPERATOR,
+    ("get", "/admin/provider-keys"): VIEWER,
+    ("put", "/admin/provider-keys/{upstream}"): ADMIN,
+    ("delete", "/admin/provider-keys/{upstream}"): ADMIN,
+    ("get", "/admin/policies"): VIEWER,
+    ("get", "/admin/policies/{digest}"): VIEWER,
+    ("get", "/admin/policies/{name}/versions"): VIEWER,
+    ("post", "/admin/policies/{name}/rollback"): OPERATOR,
+    ("post", "/admin/policies/{name}/release"): OPERATOR,
     ("get", "/admin/audit"): VIEWER,
     ("get", "/admin/requests"): VIEWER,
     ("get", "/admin/spend"): VIEWER,
@@ -45,6 +55,7 @@ def _bodies() -> dict[tuple[str, str], Any]:
         ("patch", "/admin/keys/{key}"): {"limits": {"concurrency": 2}},
         ("put", "/admin/keys/{key}/budgets/{period}"): {"amount_usd": "2"},
         ("put", "/admin/teams/{team}/budgets/{period}"): {"amount_usd": "2"},
+        ("put", "/admin/provider-keys/{upstream}"): {"key": "sk-of-a-provider"},
     }
 
 
@@ -59,6 +70,20 @@ def document(administered: GatewayProcess) -> dict[str, Any]:
 def callers(admin: Administrator) -> dict[str | None, Administrator]:
     """Somebody of every role, None for one without any."""
     return {role: admin.having(role) for role in (None, *RANKS)}
+
+
+@pytest.fixture(scope="module")
+def versions(admin: Administrator, home: Path) -> list[str]:
+    """The digests of a policy ``roles`` that has had two versions, the later one first."""
+
+    def recorded() -> list[str]:
+        answer = admin.ask("GET", "/policies/roles/versions")
+        return [each["digest"] for each in answer.json()["data"]] if answer.status_code == 200 else []
+
+    for count in (1, 2):
+        write_policy(home / "policies", "roles", policy_text("roles", deadline_s=count))
+        awaited(lambda count=count: len(recorded()) == count or None, "the version")
+    return recorded()
 
 
 def _operations(document: dict[str, Any]) -> set[tuple[str, str]]:
@@ -77,12 +102,23 @@ def test_every_operation_has_its_role(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize("role", [None, *RANKS])
 @pytest.mark.parametrize(("method", "path"), NEEDED)
 def test_a_role_suffices_or_is_named(
-    admin: Administrator, callers: dict[str | None, Administrator], *, method: str, path: str, role: str | None
+    admin: Administrator,
+    callers: dict[str | None, Administrator],
+    versions: list[str],
+    *,
+    method: str,
+    path: str,
+    role: str | None,
 ) -> None:
     """Whoever has the role succeeds; whoever has not is told 403 and which one it takes, and nothing changes."""
     team, (key, _) = admin.team(budgets=_DAY), admin.key(budgets=_DAY)
+    admin.done("PUT", "/provider-keys/acme", {"key": "sk-of-a-provider"})
+    admin.ask("POST", "/policies/roles/release")
+    if path.endswith("/release"):
+        admin.done("POST", "/policies/roles/rollback")
     changes = admin.get("/audit", limit=1)["data"][0]["number"]
-    whole = path.removeprefix("/admin").format(team=team["id"], key=key["id"], period="day")
+    named = {"team": team["id"], "key": key["id"], "period": "day", "upstream": "acme"}
+    whole = path.removeprefix("/admin").format(**named, name="roles", digest=versions[0])
     query = {"by": "key"} if path == "/admin/spend" else {}
     answer = callers[role].ask(method, whole, _bodies().get((method, path)), params=query)
     needed = NEEDED[method, path]

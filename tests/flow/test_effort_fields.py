@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.flow.exchange import effort_fields
+from gateway.flow.effort_fields import effort_fields
 
 PROMPT = "Tell nobody: the launch code is 0000."
 

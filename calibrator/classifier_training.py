@@ -1,0 +1,231 @@
+"""Fitting the learned classifier: from a corpus to its weights, the same weights from the same seed.
+
+Only items outside the held-out part are looked at, for anything. Temperature, correction and calibration
+are fitted on predictions for folds that the maps did not see.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from calibrator.augmentation import nonsense, varied
+from gateway.difficulty.classifier import RATE_MARGIN, combined, softmax, standardised
+from gateway.difficulty.corpus import ANCHORS, Item
+from gateway.difficulty.embedding import StaticEmbedding
+from gateway.difficulty.features import DIFFICULTY, FEATURES, measure
+from gateway.difficulty.weights import Floats, Weights
+from gateway.domain.excerpt import excerpt
+from gateway.domain.prediction import Anchor, Category
+
+_CATEGORIES = tuple(category.value for category in Category)
+_NOTHING = "nothing"
+"""The class of texts that ask for nothing known; it stands behind the categories."""
+_NONSENSE = 400
+_COPIES = {"reasoning": 1.0, "knowledge": 0.3, "grade_school": 0.5, "math": 1.0, "real_user": 2.0, "chat_two_turn": 3.0, "labelled": 2.0}
+"""Variations of each prompt that are trained on beside it: more where a source is small."""
+_OPTIONS = 0.35
+"""The share of questions that are also shown with the answers to choose from."""
+_IMPORTANCE = {"labelled": 8.0, "real_user": 12.0, "chat_two_turn": 4.0}
+"""Prompts that people wrote for a purpose weigh more than those that a benchmark generated."""
+_COPY_IMPORTANCE = 0.5
+_CELL_POWER, _CATEGORY_POWER = -0.6, -0.5
+"""How far large cells and large categories are kept from drowning small ones: 0 not at all, -1 fully."""
+_CATEGORY_C, _CELL_C, _EXPERT_C = 0.3, 4.0, 0.03
+_FOLDS = 5
+_PRIOR = 4.0
+"""Empirical Bayes: a cell's rate counts this many answers at its family's rate."""
+_TEMPERATURES = np.linspace(0.6, 3.0, 49)
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """Items with what is measured of them; copies are variations that only the maps learn from."""
+
+    items: Sequence[Item]
+    is_copy: NDArray[np.bool_]
+    hand: Floats
+    embedded: Floats
+
+
+def fit(items: Sequence[Item], embedding: StaticEmbedding, *, seed: int, made: Mapping[str, Any]) -> Weights:
+    """Weights from the items given, all of which are trained on."""
+    data = _measured(items, embedding, random.Random(seed))
+    mean = data.hand.mean(0)
+    scale = data.hand.std(0) + np.float32(1e-3)
+    x = combined(standardised(data.hand, mean, scale), data.embedded)
+    category_map, category_bias = _categories(x, data)
+    cells, of_item = np.unique([item.cell for item in data.items], return_inverse=True)
+    families = ("", *sorted(ANCHORS))
+    family_of_cell, rates = _rates(data, of_item, len(cells), families)
+    unseen = _unseen_cells(x, of_item, data, len(cells))
+    cell_map, cell_bias = _linear(x, of_item, len(cells), _cell_weights(data), _CELL_C)
+    weights = Weights(
+        mean=mean,
+        scale=scale,
+        category_map=category_map,
+        category_bias=category_bias,
+        cell_map=cell_map,
+        cell_bias=cell_bias,
+        rates=rates,
+        family_of_cell=family_of_cell,
+        experts=np.zeros((len(families), len(Anchor), 2 + len(DIFFICULTY)), dtype=np.float32),
+        categories=_CATEGORIES,
+        cells=tuple(map(str, cells)),
+        families=families,
+        made=made,
+    )
+    return replace(weights, experts=_experts(weights, data, unseen))
+
+
+def _measured(items: Sequence[Item], embedding: StaticEmbedding, random_: random.Random) -> _Set:
+    copies = list(_copies(items, random_))
+    every = [*items, *copies]
+    texts = [excerpt(item.text) for item in every]
+    is_copy = np.arange(len(every)) >= len(items)
+    return _Set(every, is_copy, np.stack([measure(text) for text in texts]), np.stack([embedding.embed(text) for text in texts]))
+
+
+def _copies(items: Sequence[Item], random_: random.Random) -> Iterator[Item]:
+    for item in items:
+        if item.with_options and random_.random() < _OPTIONS:
+            yield replace(item, text=item.with_options)
+        copies = _COPIES[item.source]
+        for _ in range(int(copies) + (random_.random() < copies % 1)):
+            yield replace(item, text=varied(item.text, random_))
+    words = sorted({word for item in items if item.source == "labelled" for word in item.text.split()})
+    for text in nonsense(_NONSENSE, words, random_):
+        yield Item(source=_NOTHING, text=text, labels=(_NOTHING,), cell=_NOTHING, is_held_out=False)
+
+
+def _linear(x: Floats, labels: NDArray[Any], classes: int, weights: Floats, strength: float) -> tuple[Floats, Floats]:
+    fitted = LogisticRegression(C=strength, max_iter=80, tol=1e-3).fit(x, labels, sample_weight=weights)
+    coefficients = np.zeros((classes, x.shape[1]), dtype=np.float32)
+    bias = np.full(classes, -30.0, dtype=np.float32)  # a class without items in this fold is never predicted
+    coefficients[fitted.classes_], bias[fitted.classes_] = fitted.coef_, fitted.intercept_
+    return coefficients, bias
+
+
+def _categories(x: Floats, data: _Set) -> tuple[Floats, Floats]:
+    """The category map, divided by the temperature that makes its probabilities true on cells it has not seen."""
+    names = (*_CATEGORIES, _NOTHING)
+    labels = np.array([names.index(item.labels[0]) for item in data.items])
+    weights = _category_weights(data)
+    logits = np.zeros((len(labels), len(names)), dtype=np.float32)
+    folds = _folds([item.cell if item.source == "reasoning" else item.text[:40] for item in data.items])
+    for fold in range(_FOLDS):
+        seen = folds != fold
+        coefficients, bias = _linear(x[seen], labels[seen], len(names), weights[seen], _CATEGORY_C)
+        logits[~seen] = x[~seen] @ coefficients.T + bias
+    counted = ~data.is_copy
+    temperature = _temperature(logits[counted], labels[counted], weights[counted])
+    coefficients, bias = _linear(x, labels, len(names), weights, _CATEGORY_C)
+    return coefficients / np.float32(temperature), bias / np.float32(temperature)
+
+
+def _temperature(logits: Floats, labels: NDArray[Any], weights: Floats) -> float:
+    def loss(temperature: float) -> float:
+        scaled = logits / temperature
+        scaled -= scaled.max(1, keepdims=True)
+        likelihoods = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(1))
+        return -float((weights * likelihoods).sum())
+
+    return float(min(_TEMPERATURES, key=loss))
+
+
+def _folds(keys: Sequence[str]) -> NDArray[np.int64]:
+    """A fold for each item; equal keys share one, whatever their order."""
+    place = {key: number % _FOLDS for number, key in enumerate(random.Random(0).sample(sorted(set(keys)), len(set(keys))))}
+    return np.array([place[key] for key in keys])
+
+
+def _category_weights(data: _Set) -> Floats:
+    sizes = Counter(item.cell for item in data.items)
+    raw = np.array([sizes[item.cell] ** _CELL_POWER * _IMPORTANCE.get(item.source, 1.0) for item in data.items])
+    raw *= np.where(data.is_copy, _COPY_IMPORTANCE, 1.0)
+    totals: Counter[str] = Counter()
+    for item, weight in zip(data.items, raw, strict=True):
+        totals[item.labels[0]] += weight
+    raw *= np.array([totals[item.labels[0]] ** _CATEGORY_POWER for item in data.items])
+    return (raw / raw.mean()).astype(np.float32)
+
+
+def _cell_weights(data: _Set) -> Floats:
+    return np.where(data.is_copy, np.float32(_COPY_IMPORTANCE), np.float32(1))
+
+
+def _unseen_cells(x: Floats, of_item: NDArray[Any], data: _Set, cells: int) -> Floats:
+    """The cells' probabilities for every item, from maps that saw neither it nor its variations."""
+    folds = _folds([f"{item.cell}{number}" if not copy else "" for number, (item, copy) in enumerate(zip(data.items, data.is_copy, strict=True))])
+    weights = _cell_weights(data)
+    found = np.zeros((len(x), cells), dtype=np.float32)
+    for fold in range(_FOLDS):
+        ours = (folds == fold) & ~data.is_copy
+        seen = ~ours & ~data.is_copy
+        coefficients, bias = _linear(x[seen], of_item[seen], cells, weights[seen], _CELL_C)
+        found[ours] = np.stack([softmax(row) for row in x[ours] @ coefficients.T + bias])
+    return found
+
+
+def _answers(item: Item) -> tuple[float | None, float | None]:
+    return item.weak, item.strong
+
+
+def _rates(data: _Set, of_item: NDArray[Any], cells: int, families: tuple[str, ...]) -> tuple[NDArray[np.int32], Floats]:
+    """Success rates by cell and anchor, shrunk towards their family's."""
+    family_of_cell = np.zeros(cells, dtype=np.int32)
+    right = np.zeros((cells, len(Anchor)))
+    count = np.zeros((cells, len(Anchor)))
+    for item, cell, copy in zip(data.items, of_item, data.is_copy, strict=True):
+        if item.source in ANCHORS:
+            family_of_cell[cell] = families.index(item.source)
+        for anchor, answer in enumerate(_answers(item)):
+            if answer is not None and not copy:
+                right[cell, anchor] += answer
+                count[cell, anchor] += 1
+    rates = np.zeros((cells, len(Anchor)), dtype=np.float32)
+    for family in range(1, len(families)):
+        ours = family_of_cell == family
+        parent = right[ours].sum(0) / np.maximum(count[ours].sum(0), 1)
+        rates[ours] = (right[ours] + _PRIOR * parent) / (count[ours] + _PRIOR)
+    return family_of_cell, rates
+
+
+def _experts(weights: Weights, data: _Set, unseen: Floats) -> Floats:
+    """By family and anchor: a logistic regression on the logit of the cells' rate and on what tells difficulty."""
+    experts = np.zeros_like(weights.experts)
+    experts[:, :, 0] = 1
+    chosen = [FEATURES.index(name) for name in DIFFICULTY]
+    difficulty = standardised(data.hand, weights.mean, weights.scale)[:, chosen]
+    for family, source in enumerate(weights.families):
+        ours = weights.family_of_cell == family
+        for anchor in range(len(Anchor)) if source else ():
+            rows = [
+                row
+                for row, (item, copy) in enumerate(zip(data.items, data.is_copy, strict=True))
+                if item.source == source and not copy and _answers(item)[anchor] is not None
+            ]
+            if not rows:
+                continue
+            share = unseen[rows][:, ours]
+            rate = share @ weights.rates[ours, anchor] / np.maximum(share.sum(1), 1e-9)
+            rate = np.clip(rate, RATE_MARGIN, 1 - RATE_MARGIN)
+            inputs = np.column_stack((np.log(rate / (1 - rate)), difficulty[rows]))
+            experts[family, anchor] = _expert(inputs, np.array([_answers(data.items[row])[anchor] for row in rows], dtype=float))
+    return experts
+
+
+def _expert(inputs: Floats, answers: NDArray[np.float64]) -> Floats:
+    """Slope, offset and weights; an answer that is half right counts half as right and half as wrong."""
+    x = np.vstack((inputs, inputs))
+    y = np.repeat([1, 0], len(answers))
+    fitted = LogisticRegression(C=_EXPERT_C, max_iter=1_000).fit(x, y, sample_weight=np.concatenate((answers, 1 - answers)))
+    slope, *others = fitted.coef_[0]
+    return np.array([slope, fitted.intercept_[0], *others], dtype=np.float32)

@@ -1,0 +1,45 @@
+"""``python -m calibrator.train_classifier``: train the classifier that ships with Ponder, or one of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from calibrator.classifier_training import fit
+from gateway.difficulty.classifier import SHIPPED
+from gateway.difficulty.corpus import HELD_OUT_SHARE, read_corpus, read_labelled
+from gateway.difficulty.embedding import StaticEmbedding
+from gateway.difficulty.weights import ARRAYS, Weights, head_of
+
+LABELLED = Path(__file__).parent / "labelled"
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
+@click.option("--out", type=click.Path(path_type=Path), default=SHIPPED, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+def train(data: Path, out: Path, seed: int) -> None:
+    """Fit on the part of DATA that is not held out, and write the weights."""
+    corpus = read_corpus(data)
+    items = [item for item in corpus.items if not item.is_held_out]
+    for path in sorted(LABELLED.glob("*.jsonl")):
+        items += read_labelled(path, is_held_out=False)
+    made = {"seed": seed, "held_out_share": HELD_OUT_SHARE, "sha256": dict(corpus.digests)}
+    write(fit(items, StaticEmbedding.load(), seed=seed, made=made), out)
+
+
+def write(weights: Weights, path: Path) -> None:
+    """Write weights as half-precision arrays; the same weights give the same bytes."""
+    arrays = {name: _stored(getattr(weights, name)) for name in ARRAYS}
+    with path.open("wb") as file:
+        np.savez_compressed(file, head=np.frombuffer(head_of(weights), dtype=np.uint8), **arrays)
+
+
+def _stored(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float16) if array.dtype.kind == "f" else array
+
+
+if __name__ == "__main__":
+    train()

@@ -1,0 +1,114 @@
+"""A line that its provider answered in a batch of its own: what it cost, as a record and as the line's end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.dialects.codec import Codec
+from gateway.dialects.json_bytes import loads
+from gateway.domain.ask import Endpoint
+from gateway.domain.background import Job, JobState, Outcome
+from gateway.domain.model import Model
+from gateway.domain.money import ZERO, Usd
+from gateway.domain.pricing import cost
+from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
+from gateway.domain.usage import Usage
+from gateway.errors import Unpriced
+from gateway.ports import BatchResult
+
+BATCH_TIER = "batch"
+"""The service tier under which prices and records name a provider's batches."""
+
+_OK = 200
+_VARIANTS = "89ab"
+
+
+@dataclass(frozen=True, slots=True)
+class LateLine:
+    """A line's record and its end."""
+
+    record: RequestRecord
+    outcome: Outcome
+
+
+def at_batch_price(model: Model) -> Model | None:
+    """The model as its provider's batches charge for it; None where no price for them is known."""
+    tier = model.price.tiers.get(BATCH_TIER) if model.price is not None else None
+    if model.price is None or tier is None:
+        return None
+    return replace(model, price=replace(model.price, standard=tier, tiers={}, off_peak=None))
+
+
+def request_id_of(job: Job) -> str:
+    """The id of a line's one request, a UUIDv7 of its batch's moment: the same whenever it is asked for.
+
+    So a line that is settled twice, since a process ended in between, is on record once.
+    """
+    moment = f"{round(job.created_at * 1000) & 0xFFFF_FFFF_FFFF:012x}"
+    digits = hashlib.sha256(job.id.encode()).hexdigest()
+    variant = _VARIANTS[int(digits[3], 16) & 3]
+    return f"{moment[:8]}-{moment[8:]}-7{digits[:3]}-{variant}{digits[4:7]}-{digits[7:19]}"
+
+
+def settled(
+    job: Job, result: BatchResult, model: Model, endpoint: Endpoint, codec: Codec, *, now: float, stores_text: bool
+) -> LateLine:
+    """What a line's result means; ``model`` has the price of batches."""
+    is_answered = result.status == _OK
+    body = result.body or b"{}"
+    document: Mapping[str, Any] = loads(body)
+    usage = codec.find_usage(document) if is_answered else None
+    usage = None if usage is None else replace(usage, service_tier=BATCH_TIER)
+    amount = _amount(usage, model, now) if is_answered else ZERO
+    status = result.status
+    error = None if is_answered else f"upstream_refused: the provider's batch answered {status} for this line"
+    call = CallRecord(
+        attempt=1,
+        upstream=model.upstream,
+        model=model.upstream_name,
+        requested={},
+        sent={},
+        result=Result.ANSWERED if is_answered else Result.REFUSED,
+        started_at=job.created_at,
+        total_s=now - job.created_at,
+        status=status,
+        usage=usage,
+        cost=amount,
+        error=error,
+    )
+    answer_id = document.get("id") if is_answered else None
+    record = RequestRecord(
+        id=request_id_of(job),
+        started_at=job.created_at,
+        key_id=job.key_id,
+        dialect=endpoint.dialect,
+        endpoint=endpoint.path,
+        model_asked=job.model,
+        stream=False,
+        result=call.result,
+        status=status,
+        cost=amount or ZERO,
+        is_cost_complete=amount is not None,
+        total_s=call.total_s,
+        first_byte_s=None,
+        plan=None,
+        calls=(call,),
+        answer_id=answer_id if isinstance(answer_id, str) else None,
+        error=error,
+        text=StoredText(job.body, body) if stores_text else None,
+    )
+    state = JobState.COMPLETED if is_answered else JobState.FAILED
+    return LateLine(record, Outcome(state, status, record.id, body))
+
+
+def _amount(usage: Usage | None, model: Model, at: float) -> Usd | None:
+    """What an answer cost; None when nobody can know."""
+    if usage is None or model.price is None:
+        return None
+    try:
+        return cost(usage, model.price, at=at)
+    except Unpriced:  # a web search that the price has no fee for
+        return None

@@ -1,0 +1,292 @@
+"""Batches that run at their provider, at its price for them: chosen, held for, submitted, followed and settled.
+
+A batch goes there whole or not at all. Its money is held in one piece before it is submitted, and settled
+with what its lines cost. Every step can be taken again by another process: the batch's place is stored
+before it is followed, and a batch that was submitted without that is looked for by our name for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gateway.background.late import at_batch_price, settled
+from gateway.dialects.json_bytes import splice
+from gateway.domain.ask import Ask, Endpoint, Operation
+from gateway.domain.background import Batch, BatchClaim, BatchState, Job, JobState, ProviderBatch
+from gateway.domain.chat import Dialect
+from gateway.domain.key import Key, has_expired, may_use
+from gateway.domain.ledger import Hold
+from gateway.domain.model import Model
+from gateway.domain.money import ZERO, Usd
+from gateway.domain.record import RequestRecord
+from gateway.errors import BudgetExhausted, TooLarge, UpstreamDenied, UpstreamRefused
+from gateway.flow.hold import LEASE_S, cost_bound
+from gateway.flow.house import House
+from gateway.http.dialects import ENDPOINTS
+from gateway.http.door import read_ask
+from gateway.http.shelf import Shelf
+from gateway.ports import BatchApi, BatchPhase, BatchRequest, BatchResult, Claim, KeyDirectory
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Of requests that are submitted in one call, and so held in memory; larger batches are answered here."""
+
+_LINES_AT_ONCE = 100
+_FIRST_LOOK_S, _LONGEST_LOOK_S = 1.0, 60.0
+_PATIENCE_SHARE = 0.05
+"""A batch is looked at again after this share of its age."""
+_log = logging.getLogger(__name__)
+
+
+class ProviderLane:
+    """Takes batches to their providers and back."""
+
+    def __init__(self, shelf: Shelf, keys: KeyDirectory) -> None:
+        self._shelf = shelf
+        self._house = shelf.house
+        self._keys = keys
+        self._holds: dict[str, Hold] = {}
+        """Of the batches that this process has followed."""
+
+    def choose(self, batch: Batch, models: Iterable[str], size: int) -> ProviderBatch | None:
+        """The provider that a batch of requests for these models goes to, if there is one for all of it."""
+        key = self._key(batch)
+        if not self._shelf.terms.provider_batches or key is None or size > MOST_BYTES:
+            return None
+        # A key's places are for calls under way; a batch would keep one for a day.
+        if any(account.limits.concurrency is not None for account in key.accounts):
+            return None
+        catalog = self._house.catalog
+        found = [catalog.models.get(name) for name in models]
+        chosen = [model for model in found if model is not None and may_use(key, model.name)]
+        if len(chosen) != len(found) or len({model.upstream for model in chosen}) != 1:
+            return None
+        upstream = chosen[0].upstream
+        api = self._api(upstream)
+        dialect = ENDPOINTS[batch.endpoint].dialect
+        if api is None or dialect not in catalog.upstreams[upstream].dialects:
+            return None
+        if not api.mixes_models and len({model.upstream_name for model in chosen}) != 1:
+            return None
+        if any(at_batch_price(model) is None or not _is_bounded(model, batch) for model in chosen):
+            return None
+        return ProviderBatch(upstream)
+
+    def _key(self, batch: Batch) -> Key | None:
+        key = self._keys.find_by_id(batch.key_id)
+        is_valid = key is not None and key.is_active and not has_expired(key, self._house.clock.now())
+        return key if is_valid else None
+
+    def _api(self, upstream: str) -> BatchApi | None:
+        catalog = self._house.catalog
+        server = catalog.upstreams.get(upstream)
+        api: BatchApi | None = getattr(server, "batches", None)
+        if server is None or api is None:
+            return None
+        is_own = catalog.terms[upstream].is_openai or Dialect.ANTHROPIC_MESSAGES in server.dialects
+        return api if is_own else None
+
+    async def follow(self, claim: BatchClaim) -> float | None:
+        """Take a batch's next step at its provider: in how many seconds to come back, None where all is settled.
+
+        Raises UpstreamError, RateLimited and Unavailable, after which the step can be taken again.
+        """
+        batch, provider = claim.batch, claim.batch.provider
+        assert provider is not None  # noqa: S101  only batches with a place at a provider are followed
+        api = self._api(provider.upstream)
+        if api is None:
+            return await self._come_home(claim, "its provider is not configured any more")
+        if provider.id is None:
+            return await self._submit(claim, provider, api)
+        await self._hold(batch)
+        now = self._house.clock.now()
+        try:
+            phase = await api.phase(provider.id)
+        except UpstreamRefused as refusal:
+            return await self._come_home(claim, refusal.message)
+        if phase is BatchPhase.REFUSED:
+            return await self._come_home(claim, "its provider refused it")
+        if phase is BatchPhase.ENDED:
+            await self._settle(batch, api, provider.id)
+            return None
+        is_unwanted = batch.state is BatchState.CANCELLING or now >= batch.deadline_at
+        if phase is BatchPhase.RUNNING and is_unwanted:
+            await api.cancel(provider.id)
+            return _FIRST_LOOK_S
+        return min(max((now - batch.created_at) * _PATIENCE_SHARE, _FIRST_LOOK_S), _LONGEST_LOOK_S)
+
+    async def _submit(self, claim: BatchClaim, provider: ProviderBatch, api: BatchApi) -> float | None:
+        batch = claim.batch
+        found = await api.find(batch.id)
+        if found is None and batch.state is BatchState.CANCELLING:
+            self._end_hold(batch, ZERO)
+            now = self._house.clock.now()
+            await self._shelf.batches.end_lines(batch.id, JobState.CANCELLED, now=now, at_provider=True)
+            return None
+        if found is None:
+            try:
+                await self._hold(batch)
+                found = await api.submit(batch.id, batch.endpoint, await self._requests(batch))
+            except (BudgetExhausted, TooLarge) as refusal:
+                return await self._come_home(claim, refusal.message)
+            except (UpstreamRefused, UpstreamDenied) as refusal:
+                return await self._come_home(claim, refusal.message)
+        submitted = replace(batch, provider=replace(provider, id=found))
+        await self._shelf.batches.save(claim, submitted)
+        _log.info("batch %s runs at %s as %s", batch.id, provider.upstream, found)
+        return _FIRST_LOOK_S
+
+    async def _come_home(self, claim: BatchClaim, reason: str) -> float:
+        """Give a batch's lines to this gateway's own runners."""
+        _log.info("batch %s is answered here: %s", claim.batch.id, reason)
+        self._end_hold(claim.batch, ZERO)
+        if await self._shelf.batches.save(claim, replace(claim.batch, provider=None)):
+            await self._shelf.batches.give_back_lines(claim.batch.id)
+            self._shelf.ring()
+        return 0.0
+
+    async def _requests(self, batch: Batch) -> list[BatchRequest]:
+        return [
+            BatchRequest(job.id, splice(ask.raw, {"model": model.upstream_name}))
+            for job, ask, model in await self._asks(batch)
+        ]
+
+    async def _asks(self, batch: Batch) -> list[tuple[Job, Ask, Model]]:
+        """The batch's open lines, read, with the models that they go to."""
+        found: list[tuple[Job, Ask, Model]] = []
+        after = 0
+        while lines := await self._shelf.batches.lines(batch.id, after=after, limit=_LINES_AT_ONCE):
+            for line in lines:
+                model = self._house.catalog.models.get(line.job.model)
+                if line.finished_at is None and model is not None:
+                    found.append((line.job, _read(line.job, ENDPOINTS[batch.endpoint]), at_batch_price(model) or model))
+            after = lines[-1].job.line or 0
+        return found
+
+    async def _hold(self, batch: Batch) -> None:
+        """Set aside what the batch may cost; the same hold where this or another process has it already.
+
+        Raises BudgetExhausted only for a batch that is not submitted yet: what runs has to be paid.
+        """
+        key = self._keys.find_by_id(batch.key_id)
+        if batch.id in self._holds or key is None:
+            return
+        bounds = [cost_bound(ask, model, _output_bound(ask, model)) for _, ask, model in await self._asks(batch)]
+        claim = Claim(
+            request_id=batch.id,
+            accounts=key.accounts,
+            ceiling=Usd(sum(bounds, start=ZERO)),
+            tokens=0,
+            now=self._house.clock.now(),
+            lease_s=LEASE_S,
+        )
+        try:
+            hold = await self._house.purse.hold(claim)
+        except BudgetExhausted as refusal:
+            if batch.provider is None or batch.provider.id is None:
+                raise
+            _log.warning("batch %s runs without a hold: %s", batch.id, refusal.message)
+            return
+        self._holds[batch.id] = hold
+        self._house.settlements.watch(hold)
+
+    def _end_hold(self, batch: Batch, amount: Usd) -> None:
+        hold = self._holds.pop(batch.id, None)
+        if hold is not None:
+            self._house.settlements.end(hold, amount, 0)
+
+    async def _settle(self, batch: Batch, api: BatchApi, provider_id: str) -> None:
+        """Put every result on record and end its line; lines without one end as the batch did."""
+        spent = ZERO
+        waiting: list[BatchResult] = []
+        async for result in api.results(provider_id):
+            waiting.append(result)
+            if len(waiting) == _LINES_AT_ONCE:
+                spent = Usd(spent + await self._settle_lines(batch, waiting))
+                waiting = []
+        spent = Usd(spent + await self._settle_lines(batch, waiting))
+        state = JobState.CANCELLED if batch.state is BatchState.CANCELLING else JobState.EXPIRED
+        await self._shelf.batches.end_lines(batch.id, state, now=self._house.clock.now(), at_provider=True)
+        self._end_hold(batch, spent)
+
+    async def _settle_lines(self, batch: Batch, results: list[BatchResult]) -> Usd:
+        house, endpoint = self._house, ENDPOINTS[batch.endpoint]
+        by_id = {result.id: result for result in results if result.body is not None}
+        spent = ZERO
+        for job in await self._shelf.batches.open_lines(batch.id, list(by_id)):
+            model = house.catalog.models.get(job.model)
+            upstream = batch.provider.upstream if batch.provider else ""
+            model = model or Model(job.model, upstream, job.model, None)
+            now = house.clock.now()
+            line = settled(
+                job,
+                by_id[job.id],
+                at_batch_price(model) or model,
+                endpoint,
+                house.codecs[endpoint.dialect],
+                now=now,
+                stores_text=house.catalog.stores_text,
+            )
+            # On record first: should the process end here, the line is settled again, under the same id.
+            house.journal.settle(line.record)
+            _publish(house, endpoint, model, line.record)
+            await self._shelf.batches.end_line(job.id, line.outcome, now=now)
+            spent = Usd(spent + line.record.cost)
+        return spent
+
+
+def _publish(house: House, endpoint: Endpoint, model: Model, record: RequestRecord) -> None:
+    """Count and log a line as a live request is counted and logged."""
+    usage = record.calls[-1].usage
+    house.meter.call(model.upstream, record.result.value)
+    house.meter.request(
+        endpoint=endpoint.path,
+        operation=endpoint.operation.value,
+        model=model.name,
+        result=record.result.value,
+        total_s=record.total_s,
+        first_byte_s=None,
+        cost_usd=float(record.cost),
+    )
+    house.access_log.write(
+        {
+            "time": record.started_at,
+            "level": "info",
+            "event": "request",
+            "request_id": record.id,
+            "key": record.key_id,
+            "endpoint": record.endpoint,
+            "model": model.name,
+            "stream": False,
+            "result": record.result.value,
+            "status": record.status,
+            "calls": 1,
+            "input_tokens": usage.prompt_tokens if usage else None,
+            "output_tokens": usage.output_tokens if usage else None,
+            "thinking_tokens": usage.thinking_tokens if usage else None,
+            "cost_usd": float(record.cost) if record.is_cost_complete else None,
+            "first_byte_s": None,
+            "total_s": round(record.total_s, 6),
+            "error": record.error.partition(":")[0] if record.error else None,
+        }
+    )
+
+
+def _read(job: Job, endpoint: Endpoint) -> Ask:
+    return read_ask(job.body, {}, endpoint=endpoint, request_id="", started_at=job.created_at, started=0.0)
+
+
+def _is_bounded(model: Model, batch: Batch) -> bool:
+    """Whether the most that an answer can cost is known, although a request may state no limit."""
+    return ENDPOINTS[batch.endpoint].operation is Operation.EMBEDDINGS or model.max_output_tokens is not None
+
+
+def _output_bound(ask: Ask, model: Model) -> int:
+    if ask.endpoint.operation is Operation.EMBEDDINGS:
+        return 0
+    given = [ask.body.get(name) for name in ("max_completion_tokens", "max_output_tokens", "max_tokens")]
+    stated = [limit for limit in given if isinstance(limit, int) and limit > 0]
+    candidates = ask.body.get("n")
+    each = stated[0] if stated else model.max_output_tokens or 0
+    return each * (candidates if isinstance(candidates, int) and candidates > 1 else 1)

@@ -1,0 +1,138 @@
+"""The learned classifier: from a prompt to its category and to who is likely to succeed at it.
+
+Two linear maps over the same vector. The first gives the category. The second gives the cell, the
+finest kind of work in the training data; the empirical-Bayes success rates of the cells that a prompt
+may belong to, averaged, are corrected by a few features inside the family of cells, where difficulty
+depends on more than the kind of work. Cells carry nearly all that is known of success, text features
+little more (measured in training_report.md).
+
+What is asked in a prompt is never obeyed here: its text ends in closed labels and numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from gateway.difficulty.embedding import StaticEmbedding
+from gateway.difficulty.features import DIFFICULTY, FEATURES, measure
+from gateway.difficulty.weights import Floats, Weights, read_weights
+from gateway.domain.excerpt import excerpt
+from gateway.domain.prediction import Anchor, Category, Prediction, Prompt, Source
+
+SHIPPED = Path(str(files("gateway.difficulty").joinpath("weights.npz")))
+FURTHEST = 5.0
+"""Standardised features are cut here: a prompt of a thousand lines is not a thousand times as much anything."""
+HAND_SCALE = 0.3
+EMBEDDING_SCALE = 2.0
+"""These two make regularisation weigh hand features and the embedding alike."""
+LEAST_CONFIDENCE = 0.3
+"""Below this no category is named: the prompt is ``other``."""
+LEAST_KNOWN = 0.5
+"""Success is predicted where at least this much of a prompt's probability lies in cells with recorded answers."""
+RATE_MARGIN = 0.01
+"""Rates are kept this far from 0 and 1 before their logit is taken."""
+_DIFFICULTY = np.array([FEATURES.index(name) for name in DIFFICULTY])
+_NOTHING_ASKED = Prediction(category=Category.OTHER, confidence=0.0, source=Source.LEARNED)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All that the model computes of one prompt, for training and for reports."""
+
+    categories: Floats
+    """By category; the last belongs to none."""
+    cells: Floats
+    success: Floats | None
+    """By anchor, in the order of :class:`Anchor`; None where too little is known."""
+
+
+class Learned:
+    """The learned classifier; immutable, so any thread may use it, and the same prompt always gives the same answer."""
+
+    def __init__(self, weights: Weights, embedding: StaticEmbedding) -> None:
+        self.weights = weights
+        self._embedding = embedding
+        self._map = np.vstack((weights.category_map, weights.cell_map))
+        self._bias = np.concatenate((weights.category_bias, weights.cell_bias))
+        members = family_members(weights)
+        self._members = members
+        self._rates = np.concatenate((members * weights.rates[:, 0], members * weights.rates[:, 1]))
+
+    @classmethod
+    def load(cls, path: Path = SHIPPED) -> Self:
+        """From a file of weights; raises :class:`gateway.errors.ConfigurationError` if it cannot be used."""
+        return cls(read_weights(path), StaticEmbedding.load())
+
+    def classify(self, prompt: Prompt) -> Prediction:
+        """The category of a prompt, how sure that is, and P(success) by anchor where answers are on record."""
+        if not prompt.text.strip():
+            return _NOTHING_ASKED
+        judged = self.judge(prompt.text)
+        best = int(judged.categories.argmax())
+        confidence = float(judged.categories[best])
+        if best == len(self.weights.categories):
+            return Prediction(category=Category.OTHER, confidence=1 - confidence, source=Source.LEARNED)
+        if confidence < LEAST_CONFIDENCE:
+            return Prediction(category=Category.OTHER, confidence=confidence, source=Source.LEARNED)
+        success = {} if judged.success is None else dict(zip(Anchor, judged.success.tolist(), strict=True))
+        return Prediction(self.weights.categories[best], confidence, Source.LEARNED, success)
+
+    def judge(self, text: str) -> Judgement:
+        """What the model computes of a text."""
+        vector = self._vector(excerpt(text))
+        logits = self._map @ vector + self._bias
+        border = len(self.weights.category_bias)
+        cells = softmax(logits[border:])
+        return Judgement(softmax(logits[:border]), cells, self._success(cells, vector))
+
+    def _vector(self, text: str) -> Floats:
+        return combined(standardised(measure(text), self.weights.mean, self.weights.scale), self._embedding.embed(text))
+
+    def _success(self, cells: Floats, vector: Floats) -> Floats | None:
+        shares = self._members @ cells
+        known = float(shares.sum())
+        if known < LEAST_KNOWN:
+            return None
+        rates = (self._rates @ cells).reshape(len(Anchor), -1) / np.maximum(shares, np.float32(1e-9))
+        experts = self.weights.experts
+        by_family = expected(rates.T, vector[_DIFFICULTY] / np.float32(HAND_SCALE), experts)
+        success: Floats = shares @ by_family / np.float32(known)
+        return success
+
+
+def standardised(hand: Floats, mean: Floats, scale: Floats) -> Floats:
+    """Hand features in standard deviations from their mean, the far ones cut."""
+    return np.clip((hand - mean) / scale, np.float32(-FURTHEST), np.float32(FURTHEST))
+
+
+def combined(hand: Floats, embedded: Floats) -> Floats:
+    """The vector, or one a row, that the maps are over."""
+    return np.concatenate((hand * np.float32(HAND_SCALE), embedded * np.float32(EMBEDDING_SCALE)), axis=-1)
+
+
+def family_members(weights: Weights) -> Floats:
+    """(family, cell): 1 where a cell belongs to a family with recorded answers."""
+    members = np.zeros((len(weights.families), len(weights.cells)), dtype=np.float32)
+    members[weights.family_of_cell, np.arange(len(weights.cells))] = 1
+    members[0] = 0
+    return members
+
+
+def expected(rates: Floats, difficulty: Floats, experts: Floats) -> Floats:
+    """(family, anchor): success as each family's expert corrects the rate of its cells."""
+    rates = np.clip(rates, np.float32(RATE_MARGIN), np.float32(1 - RATE_MARGIN))
+    logits = experts[..., 0] * np.log(rates / (1 - rates)) + experts[..., 1] + experts[..., 2:] @ difficulty
+    chances: Floats = 1 / (1 + np.exp(-logits))
+    return chances
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities in proportion to the exponentials of ``logits``."""
+    raised = np.exp(logits - logits.max())
+    shares: Floats = raised / raised.sum()
+    return shares

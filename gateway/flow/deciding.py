@@ -1,0 +1,187 @@
+"""Deciding how an ask is answered: by the model that it names, by an arm, or as a policy finds best."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.dialects.asked import prompt_of
+from gateway.dialects.conversation_id import standing
+from gateway.domain.arm import Arm
+from gateway.domain.ask import Ask, Operation
+from gateway.domain.chat import Dialect
+from gateway.domain.key import Key, may_follow, may_use
+from gateway.domain.model import Model
+from gateway.domain.plan import Plan
+from gateway.domain.sticky import Standing, share_point
+from gateway.errors import Forbidden, InvalidRequest, PonderError, UnknownModel
+from gateway.flow.balance import budget_left
+from gateway.flow.classifying import predict
+from gateway.flow.demand import bounded
+from gateway.flow.exchange import Exchange
+from gateway.flow.house import ActivePolicy, Catalog
+from gateway.flow.route import Route, route_to
+from gateway.policy.decide import decide
+from gateway.policy.facts import Facts, Snapshots
+from gateway.policy.named import plan_arm
+from gateway.policy.pinned import plan_pinned
+
+AUTO = "auto"
+_POLICY, _ARM = "auto:", "arm:"
+_LISTED_MODELS = 40
+
+
+async def plan_route(exchange: Exchange) -> Route:
+    """Decide, and prepare the first call. Raises PonderError where nothing can answer the ask."""
+    ask, catalog = exchange.ask, exchange.catalog
+    model = catalog.models.get(ask.model)
+    if model is None and (ask.model == AUTO or ask.model.startswith((_POLICY, _ARM))):
+        plan = await _decided(exchange)
+        return await _follow(exchange, plan)
+    model = find_model(ask, exchange.key, catalog)
+    demand = bounded(exchange.demand, ask) if ask.hints.max_cost_usd is not None else exchange.demand
+    exchange.plan = plan_pinned(model, demand, catalog.defaults)
+    observing = catalog.policies.get(exchange.key.policy or catalog.default_policy)
+    if observing is not None and observing.ready.is_observed and ask.endpoint.operation is Operation.CHAT:
+        await _observe(exchange, observing)
+    return await route_to(exchange, model, exchange.plan.arm)
+
+
+async def decide_again(exchange: Exchange) -> Route:
+    """Another decision, after the money for the first could not be had. Raises BudgetExhausted where nothing fits."""
+    return await _follow(exchange, await _decided(exchange, knows_budget=True))
+
+
+async def _follow(exchange: Exchange, plan: Plan) -> Route:
+    exchange.plan = plan
+    exchange.fallbacks = list(plan.fallbacks)
+    return await route_to(exchange, model_of(exchange, plan.arm), plan.arm)
+
+
+def model_of(exchange: Exchange, arm: Arm) -> Model:
+    """The model that an arm's calls go to."""
+    assert arm.model is not None  # noqa: S101  what has none is a cascade, which is no call
+    return exchange.catalog.models[arm.model]
+
+
+def find_model(ask: Ask, key: Key, catalog: Catalog) -> Model:
+    """The configured model asked for.
+
+    Raises :class:`Forbidden` when the key may not use it, or :class:`UnknownModel` when there is
+    none; both list those that the key may use.
+    """
+    model = catalog.models.get(ask.model)
+    if model is not None and may_use(key, model.name):
+        return model
+    names = sorted(name for name in catalog.models if may_use(key, name))
+    listed = ", ".join(names[:_LISTED_MODELS]) + (
+        ", … (GET /v1/models lists all)" if len(names) > _LISTED_MODELS else ""
+    )
+    if model is not None:
+        raise Forbidden(f"this key may not use the model asked for; it may use: {listed or 'none'}", param="model")
+    raise UnknownModel(f"the model asked for is not configured; available: {listed or 'none'}", param="model")
+
+
+def find_policy(asked: str | None, key: Key, catalog: Catalog) -> ActivePolicy:
+    """The policy that an ask names, or its key, or the configuration. Raises UnknownModel or Forbidden."""
+    name = asked or key.policy or catalog.default_policy
+    policy = catalog.policies.get(name)
+    names = sorted(each for each in catalog.policies if may_follow(key, each) or each == key.policy)
+    listed = ", ".join(names) or "none"
+    if policy is None:
+        raise UnknownModel(f"there is no policy {name[:80]!r}; this key may follow: {listed}", param="model")
+    if name not in names:
+        raise Forbidden(f"this key may not follow policy {name!r}; it may follow: {listed}", param="model")
+    return policy
+
+
+async def _decided(exchange: Exchange, *, knows_budget: bool = False) -> Plan:
+    ask = exchange.ask
+    if ask.endpoint.operation is Operation.EMBEDDINGS:
+        raise InvalidRequest("a policy chooses between models that answer; name the embedding model", param="model")
+    asked = ask.model.removeprefix(_POLICY) if ask.model.startswith(_POLICY) else None
+    exchange.policy = policy = find_policy(asked, exchange.key, exchange.catalog)
+    facts, snapshots = await _gather(exchange, policy, knows_budget=knows_budget)
+    if ask.model.startswith(_ARM):
+        name = ask.model.removeprefix(_ARM)
+        return plan_arm(policy.ready, name, facts, snapshots, reason="the request names an arm")
+    plan = decide(policy.ready, facts, policy.profile, snapshots, exchange.house.draw())
+    if plan.is_observed:
+        exchange.observed = plan
+        reason = f"policy {policy.ready.name!r} only observes, so its default arm answers"
+        return plan_arm(policy.ready, policy.ready.default_arm, facts, snapshots, reason=reason)
+    return plan
+
+
+async def _observe(exchange: Exchange, policy: ActivePolicy) -> None:
+    """Record what a policy would have done; whatever becomes of that, the ask is served as it is."""
+    facts, snapshots = await _gather(exchange, policy, knows_budget=False)
+    try:
+        exchange.observed = decide(policy.ready, facts, policy.profile, snapshots, exchange.house.draw())
+    except PonderError as refusal:
+        assert exchange.plan is not None  # noqa: S101  the model that is served has been planned
+        reason = f"policy {policy.ready.name!r} would have refused it: {refusal.message}"
+        exchange.observed = replace(exchange.plan, policy=policy.ready.name, reasons=(reason,), is_observed=True)
+
+
+async def _gather(exchange: Exchange, policy: ActivePolicy, *, knows_budget: bool) -> tuple[Facts, Snapshots]:
+    ask, key, house = exchange.ask, exchange.key, exchange.house
+    now = house.clock.now()
+    prompt = prompt_of(ask.endpoint.dialect, ask.body)
+    where = standing(ask.endpoint.dialect, key.id, ask.body)
+    exchange.conversation = where.conversation
+    kept = None
+    if where.conversation is not None and not where.is_opening:
+        kept = await house.sticky.get(where.conversation)
+    prediction = await predict(exchange, policy, prompt, is_new=kept is None)
+    facts = Facts(
+        key=key,
+        demand=bounded(exchange.demand, ask),
+        prediction=prediction,
+        prompt_tokens=prompt.tokens,
+        turns=prompt.turns,
+        has_tools=prompt.has_tools,
+        has_images=prompt.has_images,
+        has_schema=prompt.has_schema,
+        is_stream=ask.is_stream,
+        is_tool_turn=where.is_tool_turn,
+        team_name=key.team_name,
+    )
+    left = None
+    if knows_budget or policy.reads_budget:
+        left = await budget_left(key, house.purse, now=now)
+    return facts, Snapshots(
+        now=now,
+        unhealthy=await _unhealthy(exchange),
+        latencies=house.latencies.snapshot().of(policy.ready.name),
+        calls_under_way=house.lanes.under_way(),
+        queue_depths=house.lanes.waiting(),
+        remaining_budget=left,
+        sticky_arm=kept.arm if kept is not None and kept.policy == policy.ready.name else None,
+        canary_bucket=_bucket(where, policy, key),
+    )
+
+
+async def _unhealthy(exchange: Exchange) -> dict[str, str]:
+    """What had better not be called: failing models, and every upstream but that of the response to be continued."""
+    house, catalog = exchange.house, exchange.catalog
+    health = house.health.snapshot()
+    found: dict[str, str] = {}
+    if health.faults:
+        for model in catalog.models.values():
+            fault = health.fault_of(model)
+            if fault is not None:
+                found[model.name] = fault
+    previous = exchange.ask.body.get("previous_response_id")
+    if isinstance(previous, str) and exchange.ask.endpoint.dialect is Dialect.OPENAI_RESPONSES:
+        home = await house.answers.home_of(previous)
+        if home is not None:
+            others = catalog.upstreams.keys() - {home.upstream}
+            found |= dict.fromkeys(others, f"previous_response_id is stored at {home.upstream}")
+    return found
+
+
+def _bucket(where: Standing, policy: ActivePolicy, key: Key) -> float:
+    """The conversation's place in the canaries of this policy; one that cannot be told takes part in none."""
+    if policy.profile is None or where.conversation is None:
+        return 1.0
+    return share_point(where.conversation, f"{policy.ready.name}/{key.id}")

@@ -1,0 +1,56 @@
+"""Policies put in force: compiled against the models that there are, with what surrounds a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Final
+
+from gateway.difficulty.rules import Label, label
+from gateway.domain.arm import Strategy
+from gateway.domain.key import Names
+from gateway.domain.model import Model
+from gateway.flow.house import ActivePolicy
+from gateway.policy.document import LabelDocument
+from gateway.policy.facts import Defaults
+from gateway.policy.reading import Policy
+from gateway.policy.ready import compile_policy
+
+RUNNABLE: Final[Collection[Strategy]] = frozenset({Strategy.GREEDY})
+"""The strategies that can be run. Arms of others drop out, with this as their reason."""
+
+
+def put_in_force(
+    policies: Mapping[str, Policy], models: Mapping[str, Model], defaults: Defaults
+) -> dict[str, ActivePolicy]:
+    """Every policy, ready to decide, by its name."""
+    return {name: _active(policy, models, defaults) for name, policy in policies.items()}
+
+
+def _active(policy: Policy, models: Mapping[str, Model], defaults: Defaults) -> ActivePolicy:
+    document = policy.document
+    return ActivePolicy(
+        ready=compile_policy(policy, models, defaults, RUNNABLE),
+        classify=document.classify,
+        retries_empty=document.retry_empty,
+        stores_text=document.store_text,
+        reads_budget=any(rule.when.remaining_budget_usd is not None for rule in document.rules),
+        label=partial(label, tuple(_label(each) for each in document.classify.rules)),
+    )
+
+
+def _label(rule: LabelDocument) -> Label:
+    when = rule.when
+    return Label(
+        category=rule.category,
+        difficulty=rule.difficulty,
+        keys=_names(when.key),
+        teams=_names(when.team),
+        tags={name: frozenset(values) for name, values in (when.tag or {}).items()},
+        systems=None if when.system is None else frozenset(when.system),
+        hints=_names(when.hint),
+    )
+
+
+def _names(words: tuple[str, ...] | None) -> Names | None:
+    return None if words is None else Names(words)

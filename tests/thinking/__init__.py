@@ -1,0 +1,1 @@
+"""Thinking, from the wish to what a strict stand-in of each provider understands."""
