@@ -81,11 +81,16 @@ def find_model(ask: Ask, key: Key, catalog: Catalog) -> Model:
     raise UnknownModel(f"the model asked for is not configured; available: {listed or 'none'}", param="model")
 
 
+def followed(key: Key, catalog: Catalog) -> list[str]:
+    """The policies that may decide for a key: those that it is allowed, and its own."""
+    return sorted(each for each in catalog.policies if may_follow(key, each) or each == key.policy)
+
+
 def find_policy(asked: str | None, key: Key, catalog: Catalog) -> ActivePolicy:
     """The policy that an ask names, or its key, or the configuration. Raises UnknownModel or Forbidden."""
     name = asked or key.policy or catalog.default_policy
     policy = catalog.policies.get(name)
-    names = sorted(each for each in catalog.policies if may_follow(key, each) or each == key.policy)
+    names = followed(key, catalog)
     listed = ", ".join(names) or "none"
     if policy is None:
         raise UnknownModel(f"there is no policy {name[:80]!r}; this key may follow: {listed}", param="model")

@@ -6,13 +6,15 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from gateway.domain.key import may_use
+from gateway.domain.key import Key, may_use
 from gateway.domain.model import Model
 from gateway.errors import UnknownModel
-from gateway.flow.house import House
+from gateway.flow.deciding import AUTO, followed
+from gateway.flow.house import Catalog, House
 from gateway.http.access import admitted
 from gateway.http.openapi import UNAUTHENTICATED, refusals
 
+_OURSELVES = "ponder"
 _EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -27,7 +29,7 @@ def router(house: House) -> APIRouter:
     )
     async def list_models(request: Request) -> dict[str, Any]:
         key = admitted(request, house)
-        models = [house.catalog.models[name] for name in sorted(house.catalog.models) if may_use(key, name)]
+        models = _offered(key, house.catalog)
         if _is_anthropic(request):
             rows = [_anthropic(model) for model in models]
             return {
@@ -45,12 +47,20 @@ def router(house: House) -> APIRouter:
     )
     async def find_model(name: str, request: Request) -> dict[str, Any]:
         key = admitted(request, house)
-        model = house.catalog.models.get(name)
-        if model is None or not may_use(key, name):
+        model = next((each for each in _offered(key, house.catalog) if each.name == name), None)
+        if model is None:
             raise UnknownModel("this key has no such model; GET /v1/models lists those it has", param="model")
         return _anthropic(model) if _is_anthropic(request) else _openai(model)
 
     return routes
+
+
+def _offered(key: Key, catalog: Catalog) -> list[Model]:
+    """Every name that the key may ask for: the policies that may decide for it, and the models that it may use."""
+    policies = followed(key, catalog)
+    names = [AUTO, *(f"{AUTO}:{name}" for name in policies)] if policies else []
+    decided = [Model(name, _OURSELVES, name, None) for name in names]
+    return decided + [catalog.models[name] for name in sorted(catalog.models) if may_use(key, name)]
 
 
 def _is_anthropic(request: Request) -> bool:
