@@ -70,7 +70,9 @@ def varied(text: str, random_: random.Random) -> str:
 def nonsense(count: int, vocabulary: Sequence[str], random_: random.Random) -> list[str]:
     """Texts that ask for nothing: keys hit at random, bytes in some encoding, words without order."""
     makers: tuple[Callable[[], str], ...] = (
-        lambda: " ".join("".join(random_.choices(_LETTERS, k=random_.randint(2, 12))) for _ in range(random_.randint(1, 15))),
+        lambda: " ".join(
+            "".join(random_.choices(_LETTERS, k=random_.randint(2, 12))) for _ in range(random_.randint(1, 15))
+        ),
         lambda: base64.b64encode(random_.randbytes(random_.randint(8, 200))).decode(),
         lambda: random_.randbytes(random_.randint(4, 90)).hex(" "),
         lambda: " ".join(random_.choices(vocabulary, k=random_.randint(3, 40))),
@@ -80,3 +82,7 @@ def nonsense(count: int, vocabulary: Sequence[str], random_: random.Random) -> l
         lambda: " ".join(random_.choices("01", k=random_.randint(4, 60))),
     )
     return [random_.choice(makers)() for _ in range(count)]
+
+
+def _mashed(random_: random.Random) -> str:
+    return "".join(random_.choices(_LETTERS, k=random_.randint(2, 12)))

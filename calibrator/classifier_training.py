@@ -6,6 +6,7 @@ are fitted on predictions for folds that the maps did not see.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,15 @@ _CATEGORIES = tuple(category.value for category in Category)
 _NOTHING = "nothing"
 """The class of texts that ask for nothing known; it stands behind the categories."""
 _NONSENSE = 400
-_COPIES = {"reasoning": 1.0, "knowledge": 0.3, "grade_school": 0.5, "math": 1.0, "real_user": 2.0, "chat_two_turn": 3.0, "labelled": 2.0}
+_COPIES = {
+    "reasoning": 1.0,
+    "knowledge": 0.3,
+    "grade_school": 0.5,
+    "math": 1.0,
+    "real_user": 2.0,
+    "chat_two_turn": 3.0,
+    "labelled": 2.0,
+}
 """Variations of each prompt that are trained on beside it: more where a source is small."""
 _OPTIONS = 0.35
 """The share of questions that are also shown with the answers to choose from."""
@@ -38,6 +47,8 @@ _IMPORTANCE = {"labelled": 8.0, "real_user": 12.0, "chat_two_turn": 4.0}
 _COPY_IMPORTANCE = 0.5
 _CELL_POWER, _CATEGORY_POWER = -0.6, -0.5
 """How far large cells and large categories are kept from drowning small ones: 0 not at all, -1 fully."""
+_RECORDED = frozenset(("math", "logic", "knowledge", "constraint", "planning"))
+"""Categories in which every prompt is given the success of the recorded cells that it resembles most."""
 _CATEGORY_C, _CELL_C, _EXPERT_C = 0.3, 4.0, 0.03
 _FOLDS = 5
 _PRIOR = 4.0
@@ -47,26 +58,35 @@ _TEMPERATURES = np.linspace(0.6, 3.0, 49)
 
 @dataclass(frozen=True, slots=True)
 class _Set:
-    """Items with what is measured of them; copies are variations that only the maps learn from."""
+    """Items with what is measured of them; behind the items given stand variations of them."""
 
     items: Sequence[Item]
-    is_copy: NDArray[np.bool_]
+    origin: NDArray[np.int64]
+    """The item that each is a variation of; an item given is its own, and nonsense is nobody's."""
     hand: Floats
     embedded: Floats
+
+    @property
+    def is_given(self) -> NDArray[np.bool_]:
+        """Whether an item is as its source has it."""
+        own: NDArray[np.bool_] = self.origin == np.arange(len(self.origin))
+        return own
 
 
 def fit(items: Sequence[Item], embedding: StaticEmbedding, *, seed: int, made: Mapping[str, Any]) -> Weights:
     """Weights from the items given, all of which are trained on."""
-    data = _measured(items, embedding, random.Random(seed))
+    data = _measured(items, embedding, random.Random(seed))  # noqa: S311 - reproducible on purpose
     mean = data.hand.mean(0)
     scale = data.hand.std(0) + np.float32(1e-3)
     x = combined(standardised(data.hand, mean, scale), data.embedded)
-    category_map, category_bias = _categories(x, data)
-    cells, of_item = np.unique([item.cell for item in data.items], return_inverse=True)
+    category_map, category_bias = _fit_categories(x, data, seed)
+    taught = np.array([item.source in ANCHORS or item.labels[0] not in _RECORDED for item in data.items])
+    cells, of_taught = np.unique([item.cell for item in itertools.compress(data.items, taught)], return_inverse=True)
+    of_item = np.full(len(taught), -1)
+    of_item[taught] = of_taught
+    cell_map, cell_bias = _linear(x[taught], of_taught, len(cells), _cell_importance(data)[taught], _CELL_C)
     families = ("", *sorted(ANCHORS))
     family_of_cell, rates = _rates(data, of_item, len(cells), families)
-    unseen = _unseen_cells(x, of_item, data, len(cells))
-    cell_map, cell_bias = _linear(x, of_item, len(cells), _cell_weights(data), _CELL_C)
     weights = Weights(
         mean=mean,
         scale=scale,
@@ -82,27 +102,28 @@ def fit(items: Sequence[Item], embedding: StaticEmbedding, *, seed: int, made: M
         families=families,
         made=made,
     )
-    return replace(weights, experts=_experts(weights, data, unseen))
+    return replace(weights, experts=_experts(weights, data, _unseen_cells(x, of_item, data, len(cells), seed)))
 
 
 def _measured(items: Sequence[Item], embedding: StaticEmbedding, random_: random.Random) -> _Set:
-    copies = list(_copies(items, random_))
-    every = [*items, *copies]
+    variations = list(_variations(items, random_))
+    every = [*items, *(item for _, item in variations)]
+    origin = np.array([*range(len(items)), *(number for number, _ in variations)])
     texts = [excerpt(item.text) for item in every]
-    is_copy = np.arange(len(every)) >= len(items)
-    return _Set(every, is_copy, np.stack([measure(text) for text in texts]), np.stack([embedding.embed(text) for text in texts]))
+    hand = np.stack([measure(text) for text in texts])
+    return _Set(every, origin, hand, np.stack([embedding.embed(text) for text in texts]))
 
 
-def _copies(items: Sequence[Item], random_: random.Random) -> Iterator[Item]:
-    for item in items:
+def _variations(items: Sequence[Item], random_: random.Random) -> Iterator[tuple[int, Item]]:
+    for number, item in enumerate(items):
         if item.with_options and random_.random() < _OPTIONS:
-            yield replace(item, text=item.with_options)
+            yield number, replace(item, text=item.with_options)
         copies = _COPIES[item.source]
         for _ in range(int(copies) + (random_.random() < copies % 1)):
-            yield replace(item, text=varied(item.text, random_))
+            yield number, replace(item, text=varied(item.text, random_))
     words = sorted({word for item in items if item.source == "labelled" for word in item.text.split()})
     for text in nonsense(_NONSENSE, words, random_):
-        yield Item(source=_NOTHING, text=text, labels=(_NOTHING,), cell=_NOTHING, is_held_out=False)
+        yield -1, Item(source=_NOTHING, text=text, labels=(_NOTHING,), cell=_NOTHING, is_held_out=False)
 
 
 def _linear(x: Floats, labels: NDArray[Any], classes: int, weights: Floats, strength: float) -> tuple[Floats, Floats]:
@@ -113,21 +134,30 @@ def _linear(x: Floats, labels: NDArray[Any], classes: int, weights: Floats, stre
     return coefficients, bias
 
 
-def _categories(x: Floats, data: _Set) -> tuple[Floats, Floats]:
-    """The category map, divided by the temperature that makes its probabilities true on cells it has not seen."""
+def _folds(keys: Sequence[str], data: _Set, seed: int) -> NDArray[np.int64]:
+    """A fold for each item. Equal keys share one, and so do an item and its variations; nonsense is in none."""
+    distinct = sorted(set(keys))
+    shuffled = np.random.default_rng(seed).permutation(len(distinct)) % _FOLDS
+    fold_of = dict(zip(distinct, shuffled, strict=True))
+    folds = np.array([fold_of[key] for key in keys])[data.origin]
+    return np.where(data.origin < 0, -1, folds)
+
+
+def _fit_categories(x: Floats, data: _Set, seed: int) -> tuple[Floats, Floats]:
+    """The category map, divided by the temperature that makes its probabilities true on kinds that it has not seen."""
     names = (*_CATEGORIES, _NOTHING)
     labels = np.array([names.index(item.labels[0]) for item in data.items])
-    weights = _category_weights(data)
+    weights = _category_importance(data)
     logits = np.zeros((len(labels), len(names)), dtype=np.float32)
-    folds = _folds([item.cell if item.source == "reasoning" else item.text[:40] for item in data.items])
+    folds = _folds([item.cell if item.source == "reasoning" else item.text for item in data.items], data, seed)
     for fold in range(_FOLDS):
         seen = folds != fold
         coefficients, bias = _linear(x[seen], labels[seen], len(names), weights[seen], _CATEGORY_C)
         logits[~seen] = x[~seen] @ coefficients.T + bias
-    counted = ~data.is_copy
-    temperature = _temperature(logits[counted], labels[counted], weights[counted])
+    given = data.is_given
+    temperature = np.float32(_temperature(logits[given], labels[given], weights[given]))
     coefficients, bias = _linear(x, labels, len(names), weights, _CATEGORY_C)
-    return coefficients / np.float32(temperature), bias / np.float32(temperature)
+    return coefficients / temperature, bias / temperature
 
 
 def _temperature(logits: Floats, labels: NDArray[Any], weights: Floats) -> float:
@@ -140,36 +170,31 @@ def _temperature(logits: Floats, labels: NDArray[Any], weights: Floats) -> float
     return float(min(_TEMPERATURES, key=loss))
 
 
-def _folds(keys: Sequence[str]) -> NDArray[np.int64]:
-    """A fold for each item; equal keys share one, whatever their order."""
-    place = {key: number % _FOLDS for number, key in enumerate(random.Random(0).sample(sorted(set(keys)), len(set(keys))))}
-    return np.array([place[key] for key in keys])
-
-
-def _category_weights(data: _Set) -> Floats:
+def _category_importance(data: _Set) -> Floats:
     sizes = Counter(item.cell for item in data.items)
     raw = np.array([sizes[item.cell] ** _CELL_POWER * _IMPORTANCE.get(item.source, 1.0) for item in data.items])
-    raw *= np.where(data.is_copy, _COPY_IMPORTANCE, 1.0)
-    totals: Counter[str] = Counter()
+    raw *= np.where(data.is_given, 1.0, _COPY_IMPORTANCE)
+    totals: dict[str, float] = {}
     for item, weight in zip(data.items, raw, strict=True):
-        totals[item.labels[0]] += weight
+        totals[item.labels[0]] = totals.get(item.labels[0], 0.0) + float(weight)
     raw *= np.array([totals[item.labels[0]] ** _CATEGORY_POWER for item in data.items])
-    return (raw / raw.mean()).astype(np.float32)
+    balanced: Floats = (raw / raw.mean()).astype(np.float32)
+    return balanced
 
 
-def _cell_weights(data: _Set) -> Floats:
-    return np.where(data.is_copy, np.float32(_COPY_IMPORTANCE), np.float32(1))
+def _cell_importance(data: _Set) -> Floats:
+    return np.where(data.is_given, 1.0, _COPY_IMPORTANCE).astype(np.float32)
 
 
-def _unseen_cells(x: Floats, of_item: NDArray[Any], data: _Set, cells: int) -> Floats:
-    """The cells' probabilities for every item, from maps that saw neither it nor its variations."""
-    folds = _folds([f"{item.cell}{number}" if not copy else "" for number, (item, copy) in enumerate(zip(data.items, data.is_copy, strict=True))])
-    weights = _cell_weights(data)
+def _unseen_cells(x: Floats, of_item: NDArray[Any], data: _Set, cells: int, seed: int) -> Floats:
+    """The cells' probabilities for the items given, from maps that saw neither them nor their variations."""
+    folds = _folds([item.text for item in data.items], data, seed)
+    importance = _cell_importance(data)
     found = np.zeros((len(x), cells), dtype=np.float32)
     for fold in range(_FOLDS):
-        ours = (folds == fold) & ~data.is_copy
-        seen = ~ours & ~data.is_copy
-        coefficients, bias = _linear(x[seen], of_item[seen], cells, weights[seen], _CELL_C)
+        ours = (folds == fold) & data.is_given
+        seen = (folds != fold) & (of_item >= 0)
+        coefficients, bias = _linear(x[seen], of_item[seen], cells, importance[seen], _CELL_C)
         found[ours] = np.stack([softmax(row) for row in x[ours] @ coefficients.T + bias])
     return found
 
@@ -178,16 +203,18 @@ def _answers(item: Item) -> tuple[float | None, float | None]:
     return item.weak, item.strong
 
 
-def _rates(data: _Set, of_item: NDArray[Any], cells: int, families: tuple[str, ...]) -> tuple[NDArray[np.int32], Floats]:
-    """Success rates by cell and anchor, shrunk towards their family's."""
+def _rates(
+    data: _Set, of_item: NDArray[Any], cells: int, families: tuple[str, ...]
+) -> tuple[NDArray[np.int32], Floats]:
+    """The family of each cell, and its success rates by anchor, shrunk towards the family's."""
     family_of_cell = np.zeros(cells, dtype=np.int32)
     right = np.zeros((cells, len(Anchor)))
     count = np.zeros((cells, len(Anchor)))
-    for item, cell, copy in zip(data.items, of_item, data.is_copy, strict=True):
+    for item, cell, is_given in zip(data.items, of_item, data.is_given, strict=True):
         if item.source in ANCHORS:
             family_of_cell[cell] = families.index(item.source)
         for anchor, answer in enumerate(_answers(item)):
-            if answer is not None and not copy:
+            if answer is not None and is_given:
                 right[cell, anchor] += answer
                 count[cell, anchor] += 1
     rates = np.zeros((cells, len(Anchor)), dtype=np.float32)
@@ -205,27 +232,26 @@ def _experts(weights: Weights, data: _Set, unseen: Floats) -> Floats:
     chosen = [FEATURES.index(name) for name in DIFFICULTY]
     difficulty = standardised(data.hand, weights.mean, weights.scale)[:, chosen]
     for family, source in enumerate(weights.families):
-        ours = weights.family_of_cell == family
-        for anchor in range(len(Anchor)) if source else ():
-            rows = [
-                row
-                for row, (item, copy) in enumerate(zip(data.items, data.is_copy, strict=True))
-                if item.source == source and not copy and _answers(item)[anchor] is not None
-            ]
-            if not rows:
+        members = weights.family_of_cell == family
+        mine = np.array([item.source == source for item in data.items]) & data.is_given
+        for anchor in range(len(Anchor)):
+            answers = np.array([np.nan if (of := _answers(item)[anchor]) is None else of for item in data.items])
+            rows = mine & ~np.isnan(answers)
+            if not rows.any():
                 continue
-            share = unseen[rows][:, ours]
-            rate = share @ weights.rates[ours, anchor] / np.maximum(share.sum(1), 1e-9)
-            rate = np.clip(rate, RATE_MARGIN, 1 - RATE_MARGIN)
-            inputs = np.column_stack((np.log(rate / (1 - rate)), difficulty[rows]))
-            experts[family, anchor] = _expert(inputs, np.array([_answers(data.items[row])[anchor] for row in rows], dtype=float))
+            shares = unseen[rows][:, members]
+            rates = shares @ weights.rates[members, anchor] / np.maximum(shares.sum(1), np.float32(1e-9))
+            rates = np.clip(rates, RATE_MARGIN, 1 - RATE_MARGIN)
+            inputs = np.column_stack((np.log(rates / (1 - rates)), difficulty[rows]))
+            experts[family, anchor] = _expert(inputs, answers[rows])
     return experts
 
 
-def _expert(inputs: Floats, answers: NDArray[np.float64]) -> Floats:
+def _expert(inputs: NDArray[Any], answers: NDArray[Any]) -> Floats:
     """Slope, offset and weights; an answer that is half right counts half as right and half as wrong."""
     x = np.vstack((inputs, inputs))
-    y = np.repeat([1, 0], len(answers))
-    fitted = LogisticRegression(C=_EXPERT_C, max_iter=1_000).fit(x, y, sample_weight=np.concatenate((answers, 1 - answers)))
+    right = np.repeat([1, 0], len(answers))
+    weights = np.concatenate((answers, 1 - answers))
+    fitted = LogisticRegression(C=_EXPERT_C, max_iter=1_000).fit(x, right, sample_weight=weights)
     slope, *others = fitted.coef_[0]
     return np.array([slope, fitted.intercept_[0], *others], dtype=np.float32)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from calibrator.classifier_training import fit
 from gateway.difficulty.classifier import SHIPPED
@@ -32,12 +34,12 @@ def train(data: Path, out: Path, seed: int) -> None:
 
 def write(weights: Weights, path: Path) -> None:
     """Write weights as half-precision arrays; the same weights give the same bytes."""
-    arrays = {name: _stored(getattr(weights, name)) for name in ARRAYS}
+    arrays: dict[str, Any] = {name: _stored(getattr(weights, name)) for name in ARRAYS}
     with path.open("wb") as file:
         np.savez_compressed(file, head=np.frombuffer(head_of(weights), dtype=np.uint8), **arrays)
 
 
-def _stored(array: np.ndarray) -> np.ndarray:
+def _stored(array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(np.float16) if array.dtype.kind == "f" else array
 
 

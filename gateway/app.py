@@ -1,47 +1,40 @@
-"""The gateway process: settings in, a server out."""
+"""The gateway put together: settings in, an ASGI application out."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
-import os
-import resource
 import signal
-import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
-import uvicorn
 from fastapi import FastAPI
 
 from gateway.adapters.config_file import ConfigFile
-from gateway.adapters.home_lock import serving_from
 from gateway.adapters.journal.journal import JournalTerms, LocalJournal, OnFullDisk
+from gateway.adapters.llm_classifier import LlmJudge
 from gateway.adapters.policy_files import PolicyFiles
-from gateway.adapters.sticky_memory import MemorySticky
 from gateway.adapters.thinking import actuate
 from gateway.background.lane import BackgroundLane
 from gateway.bookkeeper import Bookkeeper
 from gateway.difficulty.classifier import Learned
 from gateway.errors import ConfigurationError
+from gateway.flow.asking import HouseAsker
 from gateway.flow.health import HealthWatch
 from gateway.flow.house import Catalog, House
 from gateway.flow.lane import Lanes
-from gateway.flow.latencies import LatencyLearner
 from gateway.herald import Herald
 from gateway.http import health, models, requests
 from gateway.http.admin.desk import Desk
 from gateway.http.application import application
 from gateway.http.asgi import ASGIApp
-from gateway.http.draining import DrainingServer
-from gateway.http.server import bounded_protocol
 from gateway.library import Library
 from gateway.listings import Listings
+from gateway.memory import Memory
 from gateway.policy.reading import Policy
 from gateway.ports import Upstream
 from gateway.settings import Places, Settings, database_url, load, needs_restart
@@ -62,78 +55,18 @@ from gateway.store.requests import Requests
 from gateway.store.schema import upgrade
 from gateway.store.sinks import open_sink
 from gateway.store.teams import Teams
-from gateway.telemetry import AccessLog, Meter, configure_logging
+from gateway.store.timings import Timings
+from gateway.telemetry import AccessLog, Meter
 from gateway.treasury import Treasury
 from gateway.vault import Vault
 from gateway.wiring import CODECS, HomeSecrets, SystemClock, UpstreamIdentity, catalog, home_secrets, make_webhooks
 
 _log = logging.getLogger(__name__)
-_BACKLOG = 4096
-_DRAIN_S = 30
 _FLUSH_S = 10.0
 _SETTLE_S = 5.0
 _JOBS_S = 5.0
 """Background jobs that take longer to end are put back, for the next start or another process."""
 _GC_THRESHOLDS = (20_000, 20, 20)
-
-
-def run(places: Places) -> int:
-    """Serve until told to stop; the exit code. Raises ConfigurationError before anything is served."""
-    configure_logging(sys.stderr)
-    gateway = Gateway(places, os.environ)
-    _allow_open_files(gateway.settings.limits.connections)
-    server = DrainingServer(
-        uvicorn.Config(
-            gateway.app,
-            host=places.host,
-            port=places.port,
-            loop="uvloop",
-            http=bounded_protocol(gateway.settings.limits),
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=_BACKLOG,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=_DRAIN_S,
-        ),
-        gateway.house,
-    )
-    # Bound by us when there are two addresses: uvicorn binds one. A request tells by which it came.
-    addresses = [(places.host, places.port), places.admin_address]
-    # uvicorn raises the signal that ended it once more when it is done; after an orderly end that is no news.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    with serving_from(places.home, shares_limits=gateway.shares_limits):
-        server.run([bound for each in addresses for bound in _listen(*each)] if places.admin_port else None)
-    return 0 if server.started else 1
-
-
-def _allow_open_files(connections: int) -> None:
-    """Use all the open files that the system grants: common defaults are for programs with few connections."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # Each client's connection may lead to one to an upstream.
-    if hard != resource.RLIM_INFINITY and hard < 2 * connections:
-        _log.warning(
-            "limits.connections is %d, and the system grants %d open files; raise them (ulimit -n) to %d, or lower it",
-            connections, hard, 2 * connections,
-        )  # fmt: skip
-
-
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets for all addresses of the host. Raises ConfigurationError when one of them cannot be had."""
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        return [
-            socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-            for family, address in dict.fromkeys((each[0], each[4]) for each in found)
-        ]
-    except OSError as fault:
-        raise ConfigurationError(f"cannot listen on {host}:{port} ({fault.strerror}); choose another") from fault
 
 
 class Gateway:
@@ -168,6 +101,7 @@ class Gateway:
         meter = Meter()
         clock = SystemClock()
         redis_url = places.redis_url or self.settings.redis.url
+        self._memory = Memory(redis_url, clock, Timings(database))
         balances = Balances(database)
         self._treasury = Treasury(self.settings.redis, redis_url, clock, balances, self._journal)
         self._reconciliations = Reconciliations(database)
@@ -189,12 +123,13 @@ class Gateway:
             access_log=AccessLog(),
             think=actuate,
             health=HealthWatch(clock),
-            latencies=LatencyLearner(clock),
-            sticky=MemorySticky(clock),
+            latencies=self._memory.latencies,
+            sticky=self._memory.sticky,
             classify=Learned.load(),
         )
         webhooks = make_webhooks(self.settings, environment)
         self._herald = Herald(Notices(database), self.house.crossings, lambda: self.house.purse, clock, webhooks)
+        self.house.judge = LlmJudge(HouseAsker(self.house))
         self._watch(meter)
         self._background = BackgroundLane(database, self.house, self._keys, self.settings.background)
         self.app = self._application(secrets)
@@ -262,6 +197,7 @@ class Gateway:
         self._library.watch(meter)
         house.lanes.watch(meter)
         house.health.watch(meter)
+        self._memory.watch(meter)
         lost = "Lines of the request log that could not be written."
         meter.watch("ponder_log_lines_lost", lost, lambda: house.access_log.lost, is_counter=True)
         meter.watch("ponder_keys_age_seconds", "Since keys were last read.", lambda: self._keys.state.age_s)
@@ -277,6 +213,8 @@ class Gateway:
         self._listings.ask(self.house.catalog.upstreams, self._config_file.ask)
         self._journal.start()
         await self._treasury.start()
+        await self._memory.start()
+        self.house.sticky = self._memory.sticky
         self.house.purse, self.house.settlements = self._treasury.purse, self._treasury.settlements
         self._bookkeeper.start()
         self._background.start()
@@ -301,6 +239,7 @@ class Gateway:
             await self._listings.close()
             await self._bookkeeper.close()
             await self._treasury.close(within_s=_SETTLE_S)
+            await self._memory.close()
             await self._journal.close(within_s=_FLUSH_S)
             for upstream in self._upstreams.values():
                 await upstream.close()

@@ -25,7 +25,12 @@ COMMANDS = MappingProxyType(
         "init": ("gateway.commands.init", "Write a commented ponder.yaml."),
         "doctor": ("gateway.commands.doctor", "Check configuration, keys, database, broker and upstreams."),
         "models": ("gateway.commands.models", "The models that callers may ask for."),
+        "classifier": (
+            "gateway.commands.classifier",
+            "What the learned classifier says of prompts, and how well it does.",
+        ),
         "request": ("gateway.commands.request", "The record of one request."),
+        "policy": ("gateway.commands.policy", "How asks are answered: check, explain, test and compare policies."),
         "keys": ("gateway.commands.keys", "Who may call: issue, look at, rotate and revoke keys."),
         "teams": ("gateway.commands.teams", "Who shares limits: make and look at teams."),
         "budgets": ("gateway.commands.budgets", "What keys and teams may spend."),

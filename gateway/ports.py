@@ -237,6 +237,13 @@ class StickyArms(Protocol):
         """Keep the arm for so long from now. Never blocks and never fails."""
         ...
 
+    @property
+    def failures(self) -> int:
+        """How often the store did not answer, or was not asked because it had just been away."""
+        ...
+
+    async def close(self) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

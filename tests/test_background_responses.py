@@ -149,6 +149,26 @@ def test_a_live_response_is_not_fetched(gateway: GatewayProcess) -> None:
             client.responses.retrieve(live.id)
 
 
+def test_a_background_response_is_continued(
+    gateway: GatewayProcess, openai_server: OpenAIServer, admin: Administrator
+) -> None:
+    """Named as the previous one, live or in the background, it is known to its provider by the provider's own id."""
+    with _client(gateway) as client, _client(gateway, admin.key()[1]) as other:
+        first = client.responses.create(model="gpt-4.1-mini", input="Hi", background=True)
+        stored = _ended(client, first.id)
+        live = client.responses.create(model="gpt-4.1-mini", input="And?", previous_response_id=stored.id)
+        sent = openai_server.last.json["previous_response_id"]
+        assert sent.startswith("resp_0")
+        assert live.output_text
+        later = client.responses.create(
+            model="gpt-4.1-mini", input="And?", previous_response_id=stored.id, background=True
+        )
+        assert _ended(client, later.id).status == "completed"
+        assert openai_server.last.json["previous_response_id"] == sent
+        with pytest.raises(openai.BadRequestError, match="names no background response of this key"):
+            other.responses.create(model="gpt-4.1-mini", input="And?", previous_response_id=stored.id)
+
+
 def test_a_deleted_response_is_gone(gateway: GatewayProcess) -> None:
     """After DELETE there is nothing to fetch or to cancel."""
     with _client(gateway) as client:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from gateway.adapters.limits_memory import MemoryPurse
+from gateway.adapters.limits_redis import RedisPurse
 from gateway.bookkeeper import Bookkeeper
 from gateway.domain.limits import Account, Budget, Limits, Period
 from gateway.domain.money import ZERO, Usd, usd
 from gateway.domain.tenancy import KeyTerms
 from gateway.errors import Unavailable
-from gateway.ports import Claim
+from gateway.ports import Claim, Purse
 from gateway.store.balances import Balances
 from gateway.store.base import Database, locate
 from gateway.store.changes import Changes
@@ -22,6 +24,7 @@ from gateway.store.reconciliations import Finding, Kind, Reconciliations
 from gateway.store.schema import upgrade
 from gateway.store.sinks import Sink, open_sink
 from gateway.telemetry import Meter
+from tests.adapters.redis_server import RedisServer
 from tests.store.records import DAY_S, NOON, request
 from tests.store.tenants import ADMIN, secret
 
@@ -89,7 +92,7 @@ class Office:
     """A bookkeeper and what it works on."""
 
     def __init__(self, database: Database, sink: Sink, *, counted: Usd, kept_days: int) -> None:
-        self.purse = MemoryPurse()
+        self.purse: Purse = MemoryPurse()
         self.clock = SetClock(LATE)
         self.book = SlowBook(sink)
         self.results = Reconciliations(database)
@@ -253,3 +256,22 @@ async def test_periods_beyond_what_the_log_keeps_are_left_out(offices: Offices) 
     found = await young.look()
     assert found is not None
     assert found.compared == 1
+
+
+async def test_balances_in_redis_are_checked_as_well(offices: Offices) -> None:
+    """The same check, against a real Redis: what differs is told, and corrected there."""
+    # Not pytest's temporary folder: its path is too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="ponder-redis-") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        office = offices(counted=usd(2))
+        purse = RedisPurse(server.url, when_away="closed", clock=office.clock)
+        office.purse = purse
+        assert await purse.needs_restore()
+        await office.restore()
+        found = await office.look()
+        assert found is not None
+        assert (found.compared, found.differing, found.difference) == (2, 2, usd(2))
+        assert [await office.spent(period) for period in (Period.DAY, Period.TOTAL)] == [usd(3)] * 2
+        await purse.close(within_s=1)
+        server.kill()

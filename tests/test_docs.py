@@ -37,6 +37,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": settings.Settings,
     "upstreams.NAME": settings.UpstreamSettings,
     "models.NAME": settings.ModelSettings,
+    "models.NAME.thinking": settings.ThinkingSettings,
     "Price, per million tokens": settings.PriceSettings,
     "Price, per hour": settings.LocalPriceSettings,
     "limits": settings.LimitsSettings,

@@ -1,4 +1,4 @@
-"""Hot reload of ``ponder.yaml``: on change or SIGHUP, whole or not at all, and no request notices."""
+"""Hot reload of ``ponder.yaml`` and policies: on change or SIGHUP, whole or not at all, and no request notices."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.http.admin.administrator import Administrator
+from tests.policy.documents import policy_text, write_policy
 from tests.upstreams.configuration import one_model
 from tests.upstreams.faulty_server import FaultyServer
 from tests.upstreams.gated_server import GatedServer
@@ -39,7 +41,8 @@ def _running(tmp_path: Path, settings: dict[str, Any]) -> Iterator[GatewayProces
 
 
 def _models(gateway: GatewayProcess) -> list[str]:
-    return [row["id"] for row in gateway.get("/v1/models").json()["data"]]
+    listed = [row["id"] for row in gateway.get("/v1/models").json()["data"]]
+    return [name for name in listed if name.partition(":")[0] != "auto"]
 
 
 def _health(gateway: GatewayProcess) -> dict[str, Any]:
@@ -90,6 +93,47 @@ def test_a_broken_file_keeps_the_old_configuration(running: GatewayProcess, sett
 def _only_if_degraded(gateway: GatewayProcess) -> dict[str, Any] | None:
     health = _health(gateway)
     return health if health["status"] == "degraded" else None
+
+
+def _policies(gateway: GatewayProcess) -> dict[str, str]:
+    listed = Administrator.of_home(gateway.address, gateway.home).get("/policies")["data"]
+    return {policy["name"]: policy["digest"] for policy in listed}
+
+
+def test_a_broken_policy_keeps_all_old_ones(running: GatewayProcess) -> None:
+    """A policy that is added is in force; while one of them is not valid nothing changes, and readiness says so."""
+    folder = running.home / "policies"
+    write_policy(folder, "ours")
+    before = awaited(lambda: found if "ours" in (found := _policies(running)) else None, "the policy")
+    write_policy(folder, "ours", policy_text("ours", deadline_s=9) + "armz: {}\n")
+    write_policy(folder, "more")
+    health = awaited(lambda: _only_if_degraded(running), "the degraded state")
+    assert "ours/policy.yaml:4: armz: unknown key" in health["degraded"][0]
+    assert _policies(running) == before
+    write_policy(folder, "ours", policy_text("ours", deadline_s=9))
+    awaited(lambda: _health(running)["status"] == "ready" or None, "the repair")
+    after = _policies(running)
+    assert after.keys() == {*before, "more"}
+    assert after["ours"] != before["ours"]
+
+
+def test_a_rollback_needs_no_valid_file_and_survives_a_restart(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """While the file is broken its last valid version can be rolled back, and after a restart it still is."""
+    digests: list[str] = []
+    with GatewayProcess(tmp_path, settings, {}) as gateway:
+        for count in (1, 2):
+            write_policy(gateway.home / "policies", "ours", policy_text("ours", deadline_s=count))
+            awaited(lambda: True if _policies(gateway).get("ours") not in (None, *digests) else None, "the version")
+            digests.append(_policies(gateway)["ours"])
+        write_policy(gateway.home / "policies", "ours", "broken")
+        awaited(lambda: _only_if_degraded(gateway), "the degraded state")
+        Administrator.of_home(gateway.address, gateway.home).done("POST", "/policies/ours/rollback")
+        assert _policies(gateway)["ours"] == digests[0]
+        write_policy(gateway.home / "policies", "ours", policy_text("ours", deadline_s=2))
+    with GatewayProcess(tmp_path, settings, {}) as gateway:
+        assert _policies(gateway)["ours"] == digests[0]
+        Administrator.of_home(gateway.address, gateway.home).done("POST", "/policies/ours/release")
+        assert _policies(gateway)["ours"] == digests[1]
 
 
 def test_a_removed_file_keeps_the_old_configuration(running: GatewayProcess) -> None:

@@ -122,3 +122,25 @@ def test_what_is_said_of_thinking_is_checked(tmp_path: Path, text: str, said: st
         load(file)
     assert said in refused.value.message
     assert "ponder.yaml:4" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("upstreams: {x: {kind: openai, api_key: sk-canary}}", "'stored'"),
+        ("upstreams: {x: {kind: openai, api_key: stored, api_key_env: CANARY}}", "not from both"),
+        ("upstreams: {a/b: {kind: openai, api_key: stored}}", "at most 64 letters"),
+        ("webhooks: [{url: 'https://example.com'}]", "secret_env"),
+        ("webhooks: [{url: 'https://example.com', secret_env: S, event: []}]", "did you mean 'events'?"),
+        ("webhooks: [{url: 'https://example.com', secret_env: S, events: []}]", "at least 1"),
+        ("webhooks: [{url: 'https://example.com', secret_env: S, events: [budget.gone]}]", "budget.exhausted"),
+    ],
+)
+def test_stored_keys_and_webhooks_are_checked(tmp_path: Path, text: str, words: str) -> None:
+    """A key in the file, two sources of one, a name that fits no path, and events there are none of are refused."""
+    path = tmp_path / "ponder.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as refused:
+        load(path)
+    assert words in refused.value.message
+    assert "sk-canary" not in refused.value.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -181,3 +182,19 @@ def test_an_outage_may_be_served_alone(tmp_path: Path, gated_server: GatedServer
         redis.kill()
         assert _post(one, secret).status_code == 200
         assert "Redis is away" in _degraded(one)
+
+
+def test_what_a_killed_gateway_held_stays_charged(tmp_path: Path, gated_server: GatedServer) -> None:
+    """Nobody knows what a request under way at a crash cost: after the restart its ceiling still counts as spent."""
+    settings = one_model(gated_server.address)
+    with GatewayProcess(tmp_path / "one", settings, {}) as first, ThreadPoolExecutor(1) as threads:
+        _, secret = Administrator.of_home(first.address, first.home).key(**FOR_ONE)
+        lost = threads.submit(_post, first, secret)
+        gated_server.wait_until_halfway()
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        assert isinstance(lost.exception(), httpx.TransportError)
+    gated_server.open()
+    with GatewayProcess(tmp_path / "one", settings, {}) as second:
+        assert _post(second, secret).status_code == 402
+        assert _spent(second, secret) == "0.000176"

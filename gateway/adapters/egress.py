@@ -126,7 +126,7 @@ class Egress:
             elif reach is Reach.NEVER:
                 refusal = f"its address is {what}, and such are never called"
             else:
-                refusal = f"its address is {what}; if that is meant, set allow_private: true for this upstream"
+                refusal = f"its address is {what}; if that is meant, set allow_private: true"
         if not kept:
             raise EgressRefused(refusal)
         return kept

@@ -39,13 +39,9 @@ class PolicyFiles:
 
         Raises ConfigurationError with the faults of all of them, and where the policy to use is none of them.
         """
-        own = self._beside / (settings.policies_dir or _FOLDER)
-        if settings.policies_dir is not None and not own.is_dir():
-            raise ConfigurationError(f"policies_dir: there is no folder {settings.policies_dir!r} beside ponder.yaml")
-        self._folders = (self._shipped, own)
         policies: dict[str, Policy] = {}
         faults: list[str] = []
-        for name, file in _found(self._folders).items():
+        for name, file in self.files(settings).items():
             try:
                 policies[name] = read_policy(name, _text(name, file))
             except ConfigurationError as fault:
@@ -57,6 +53,14 @@ class PolicyFiles:
                 f"policy: there is no policy {settings.policy!r}; there are: {', '.join(sorted(policies))}"
             )
         return policies
+
+    def files(self, settings: Settings) -> Mapping[str, Path]:
+        """The file of every policy by its name. Raises ConfigurationError where ``policies_dir`` is no folder."""
+        own = self._beside / (settings.policies_dir or _FOLDER)
+        if settings.policies_dir is not None and not own.is_dir():
+            raise ConfigurationError(f"policies_dir: there is no folder {settings.policies_dir!r} beside ponder.yaml")
+        self._folders = (self._shipped, own)
+        return _found(self._folders)
 
     def stamp(self) -> Stamp:
         """Something that changes when a policy does, of the folders that were read last."""

@@ -39,3 +39,10 @@ class MemorySticky:
         self._kept.move_to_end(conversation)
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
+
+    @property
+    def failures(self) -> int:
+        return 0
+
+    async def close(self) -> None:
+        self._kept.clear()

@@ -33,8 +33,7 @@ class RedisSticky:
         self._pause_s = pause_s
         self._away_until = 0.0
         self._is_away = False
-        self.failures = 0
-        """Commands that Redis did not answer, or was not asked because it had just been away."""
+        self._failures = 0
 
     async def get(self, conversation: bytes) -> StickyArm | None:
         if self._must_pause():
@@ -55,8 +54,11 @@ class RedisSticky:
         keeping = self._pipelines.submit("SET", self._name(conversation), _written(arm), *lasting)
         keeping.add_done_callback(self._note_kept)
 
+    @property
+    def failures(self) -> int:
+        return self._failures
+
     async def close(self) -> None:
-        """Let what is under way end, and let go of Redis."""
         await self._pipelines.close()
 
     def _name(self, conversation: bytes) -> str:
@@ -65,7 +67,7 @@ class RedisSticky:
     def _must_pause(self) -> bool:
         if asyncio.get_running_loop().time() >= self._away_until:
             return False
-        self.failures += 1
+        self._failures += 1
         return True
 
     def _note_kept(self, keeping: asyncio.Future[Any]) -> None:
@@ -74,7 +76,7 @@ class RedisSticky:
             self._note_failure(fault)
 
     def _note_failure(self, fault: StoreAway) -> None:
-        self.failures += 1
+        self._failures += 1
         self._away_until = asyncio.get_running_loop().time() + self._pause_s
         if not self._is_away:
             self._is_away = True

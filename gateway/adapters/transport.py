@@ -360,10 +360,10 @@ def _translated(fault: Broken | OSError, name: str, *, has_sent: bool) -> Upstre
         if has_sent:
             return UpstreamTimedOut(f"upstream {name} did not answer in time")
         return UpstreamTimedOut(f"no connection to upstream {name} could be had in time", is_unbilled=True)
-    return UpstreamFailed(f"upstream {name} cannot be reached: {_cause(fault)}", is_unbilled=not has_sent)
+    return UpstreamFailed(f"upstream {name} cannot be reached: {why_unreached(fault)}", is_unbilled=not has_sent)
 
 
-def _cause(fault: OSError) -> str:
+def why_unreached(fault: OSError) -> str:
     """Why there is no connection, in words that an operator can act on."""
     if isinstance(fault, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({fault.verify_message})"

@@ -20,6 +20,7 @@ from hashlib import blake2b
 from urllib.parse import urlsplit
 
 from gateway.adapters.pool import Address, Pool, parse_address
+from gateway.adapters.transport import why_unreached
 from gateway.adapters.wire import Broken, Connection
 from gateway.domain.notice import BudgetEvent
 from gateway.errors import ConfigurationError, DeliveryFailed
@@ -84,7 +85,7 @@ class Webhook:
         except Broken as fault:
             raise DeliveryFailed(f"{self.label} broke off: {fault}") from fault
         except OSError as fault:
-            raise DeliveryFailed(f"{self.label} cannot be reached: {fault.strerror or type(fault).__name__}") from fault
+            raise DeliveryFailed(f"{self.label} cannot be reached: {why_unreached(fault)}") from fault
         finally:
             if connection is not None:
                 connection.close()

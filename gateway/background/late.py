@@ -17,6 +17,7 @@ from gateway.domain.pricing import cost
 from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
 from gateway.domain.usage import Usage
 from gateway.errors import Unpriced
+from gateway.flow.effort_fields import effort_fields
 from gateway.ports import BatchResult
 
 BATCH_TIER = "batch"
@@ -57,6 +58,7 @@ def settled(
     job: Job, result: BatchResult, model: Model, endpoint: Endpoint, codec: Codec, *, now: float, stores_text: bool
 ) -> LateLine:
     """What a line's result means; ``model`` has the price of batches."""
+    asked: Mapping[str, Any] = loads(job.body)
     is_answered = result.status == _OK
     body = result.body or b"{}"
     document: Mapping[str, Any] = loads(body)
@@ -69,8 +71,8 @@ def settled(
         attempt=1,
         upstream=model.upstream,
         model=model.upstream_name,
-        requested={},
-        sent={},
+        requested=effort_fields(asked),
+        sent=effort_fields(asked),
         result=Result.ANSWERED if is_answered else Result.REFUSED,
         started_at=job.created_at,
         total_s=now - job.created_at,

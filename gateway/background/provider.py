@@ -21,7 +21,7 @@ from gateway.domain.ledger import Hold
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, Usd
 from gateway.domain.record import RequestRecord
-from gateway.errors import BudgetExhausted, TooLarge, UpstreamDenied, UpstreamRefused
+from gateway.errors import BudgetExhausted, UpstreamDenied, UpstreamRefused
 from gateway.flow.hold import LEASE_S, cost_bound
 from gateway.flow.house import House
 from gateway.http.dialects import ENDPOINTS
@@ -116,33 +116,31 @@ class ProviderLane:
             return _FIRST_LOOK_S
         return min(max((now - batch.created_at) * _PATIENCE_SHARE, _FIRST_LOOK_S), _LONGEST_LOOK_S)
 
-    async def _submit(self, claim: BatchClaim, provider: ProviderBatch, api: BatchApi) -> float | None:
+    async def _submit(self, claim: BatchClaim, provider: ProviderBatch, api: BatchApi) -> float:
         batch = claim.batch
-        found = await api.find(batch.id)
-        if found is None and batch.state is BatchState.CANCELLING:
-            self._end_hold(batch, ZERO)
-            now = self._house.clock.now()
-            await self._shelf.batches.end_lines(batch.id, JobState.CANCELLED, now=now, at_provider=True)
-            return None
-        if found is None:
-            try:
+        try:
+            found = await api.find(batch.id)
+            if found is None and batch.state is BatchState.CANCELLING:
+                return await self._come_home(claim, "it was cancelled before it was submitted")
+            if found is None:
                 await self._hold(batch)
                 found = await api.submit(batch.id, batch.endpoint, await self._requests(batch))
-            except (BudgetExhausted, TooLarge) as refusal:
-                return await self._come_home(claim, refusal.message)
-            except (UpstreamRefused, UpstreamDenied) as refusal:
-                return await self._come_home(claim, refusal.message)
+        except (BudgetExhausted, UpstreamRefused, UpstreamDenied) as refusal:
+            return await self._come_home(claim, refusal.message)
         submitted = replace(batch, provider=replace(provider, id=found))
         await self._shelf.batches.save(claim, submitted)
         _log.info("batch %s runs at %s as %s", batch.id, provider.upstream, found)
         return _FIRST_LOOK_S
 
     async def _come_home(self, claim: BatchClaim, reason: str) -> float:
-        """Give a batch's lines to this gateway's own runners."""
-        _log.info("batch %s is answered here: %s", claim.batch.id, reason)
-        self._end_hold(claim.batch, ZERO)
-        if await self._shelf.batches.save(claim, replace(claim.batch, provider=None)):
-            await self._shelf.batches.give_back_lines(claim.batch.id)
+        """Give a batch's lines to this gateway's own runners; to nobody, where it was cancelled."""
+        batch, store = claim.batch, self._shelf.batches
+        _log.info("batch %s is answered here: %s", batch.id, reason)
+        self._end_hold(batch, ZERO)
+        if batch.state is BatchState.CANCELLING:
+            await store.end_lines(batch.id, JobState.CANCELLED, now=self._house.clock.now(), at_provider=True)
+        if await store.save(claim, replace(batch, provider=None)):
+            await store.give_back_lines(batch.id)
             self._shelf.ring()
         return 0.0
 

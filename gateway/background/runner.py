@@ -26,11 +26,12 @@ from gateway.errors import (
     UpstreamError,
     UpstreamRefused,
 )
+from gateway.flow.house import House
 from gateway.flow.reply import Whole
 from gateway.flow.serve import serve
 from gateway.http.dialects import ENDPOINTS
 from gateway.http.faults import error_body
-from gateway.http.identity import new_request_id
+from gateway.domain.identity import new_request_id
 from gateway.http.shelf import Shelf
 from gateway.ports import KeyDirectory
 from gateway.telemetry import Meter
@@ -56,6 +57,14 @@ class _Later:
     at_rest: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A job being served: the house is that of live requests, but for the keys."""
+
+    claim: Claim
+    house: House
+
+
 class Runner:
     """Runs the jobs of a shelf, ``concurrency`` at a time, and takes care of its batches."""
 
@@ -64,7 +73,7 @@ class Runner:
         self._house = shelf.house
         self._keys = StoredKeys(keys)
         self._steward = steward
-        self._running: dict[asyncio.Task[None], Claim] = {}
+        self._running: dict[asyncio.Task[None], _Run] = {}
         self._caring: tuple[asyncio.Task[None], BatchClaim] | None = None
         self._at_rest: dict[str, float] = {}
         self._bell = asyncio.Event()
@@ -106,6 +115,8 @@ class Runner:
         if self._running:
             _, late = await asyncio.wait(self._running.keys(), timeout=within_s)
             for task in late:
+                # Says on record that it was us who ended it, and not whoever asked.
+                self._running[task].house.is_stopping = True
                 task.cancel()
             if late:
                 await asyncio.wait(late)
@@ -141,8 +152,9 @@ class Runner:
         free = self._shelf.terms.concurrency - len(self._running)
         if free > 0:
             for claim in await self._shelf.jobs.claim(now=now, lease_s=LEASE_S, most=free, at_rest=self._at_rest):
-                task = asyncio.create_task(self._run(claim))
-                self._running[task] = claim
+                run = _Run(claim, replace(self._house, keys=self._keys))
+                task = asyncio.create_task(self._run(run))
+                self._running[task] = run
                 task.add_done_callback(self._ended)
         if self._caring is None:
             care = await self._shelf.batches.claim(now=now, lease_s=LEASE_S)
@@ -157,10 +169,11 @@ class Runner:
     async def _renew(self, *, until: float) -> None:
         """Keep the leases, and stop what is no longer ours: it was cancelled, or another process has it."""
         if self._running:
-            held = await self._shelf.jobs.renew(tuple(self._running.values()), until=until)
-            for task, claim in self._running.items():
-                if claim.job.id not in held:
-                    task.cancel()
+            running = tuple(self._running.items())
+            held = await self._shelf.jobs.renew([run.claim for _, run in running], until=until)
+            for each, run in running:
+                if run.claim.job.id not in held:
+                    each.cancel()
         if self._caring is not None:
             task, claimed = self._caring
             if claimed.batch.id not in await self._shelf.batches.renew([claimed], until=until):
@@ -176,15 +189,15 @@ class Runner:
         self._bell.set()
         _tell(task)
 
-    async def _run(self, claim: Claim) -> None:
+    async def _run(self, run: _Run) -> None:
         try:
-            answer = await self._answer(claim)
+            answer = await self._answer(run.claim, run.house)
         except asyncio.CancelledError:
             # By its caller, whose wish is stored already; or because this process ends.
             if not self._is_closing:
                 raise
             answer = _Later(0.0, "")
-        await self._keep(claim, answer)
+        await self._keep(run.claim, answer)
 
     async def _keep(self, claim: Claim, answer: Outcome | _Later) -> None:
         """Store how a job ended, however long the database is away."""
@@ -204,15 +217,15 @@ class Runner:
             else:
                 return
 
-    async def _answer(self, claim: Claim) -> Outcome | _Later:
+    async def _answer(self, claim: Claim, house: House) -> Outcome | _Later:
         """Serve a job as a live request of its key; how it ended, or when to try again."""
-        job, house = claim.job, self._house
+        job = claim.job
         request_id = new_request_id(house.clock.now())
         if claim.losses >= _MOST_LOSSES:
             lost = f"the gateway's process ended {claim.losses} times while this request was served"
             return _failed(PonderError(lost), claim, request_id)
         try:
-            reply = await serve(StoredArrival(job, request_id, house.clock), replace(house, keys=self._keys))
+            reply = await serve(StoredArrival(job, request_id, house.clock), house)
         except PonderError as error:
             at_rest = _cause(error, claim)
             if at_rest is not None:

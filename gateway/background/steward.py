@@ -24,7 +24,7 @@ from gateway.domain.background import (
 from gateway.errors import PonderError
 from gateway.http.dialects import ENDPOINTS
 from gateway.http.files import FILE_PREFIX
-from gateway.http.identity import new_id
+from gateway.domain.identity import new_id
 from gateway.http.shelf import Shelf
 from gateway.store.files import FileDraft
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.adapters.policy_files import PolicyFiles
 from gateway.errors import ConfigurationError, PonderError
 from gateway.settings import Places, Settings, broker_url, database_url, load
 from gateway.store.base import locate
@@ -44,6 +45,15 @@ def check_config(where: Places) -> tuple[Settings | None, Finding]:
     if not where.config.exists():
         return settings, Finding(Level.OK, "config", f"no {where.config.name}: everything has its default")
     return settings, Finding(Level.OK, "config", f"{where.config} is valid")
+
+
+def check_policies(where: Places, settings: Settings) -> Finding:
+    """The policies must be valid, all of them; what they are worth with these models is `ponder policy check`'s."""
+    try:
+        policies = PolicyFiles(where.config).read(settings)
+    except ConfigurationError as fault:
+        return Finding(Level.FAIL, "policies", fault.message, "edit the file that is named")
+    return Finding(Level.OK, "policies", f"{', '.join(policies) or 'none'}; {settings.policy} decides for model: auto")
 
 
 def check_home(where: Places) -> Finding:

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from gateway.app import run
+from gateway.serving import run
 from gateway.settings import places
 
 

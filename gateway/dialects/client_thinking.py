@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.domain.capabilities import Capability, Control
 from gateway.domain.chat import Dialect
+from gateway.domain.effort import LEVELS
+from gateway.domain.thinking import Wish
 
 _CHAT_FIELDS: Final = (
     "reasoning_effort",
@@ -64,6 +67,30 @@ def without_thinking(dialect: Dialect, body: Mapping[str, Any]) -> Stripped:
             removals.append(name)
     return Stripped(changes, tuple(removals))
 
+
+def foreign_wish(capability: Capability, dialect: Dialect, body: Mapping[str, Any]) -> Wish | None:
+    """The wish of a client that speaks OpenAI's words to a model whose provider has others; None for all else.
+
+    In Chat Completions one call serves every model: ``reasoning_effort``, or litellm's ``thinking``
+    with a budget. A client that uses the provider's own parameters, or a provider that takes
+    OpenAI's, needs no help, and its bytes are left alone.
+    """
+    if dialect is not Dialect.OPENAI_CHAT or capability.control in _SPEAK_OPENAI:
+        return None
+    said = {name for name in (*_CHAT_FIELDS, "extra_body", "chat_template_kwargs") if body.get(name) is not None}
+    if not said or said - {"reasoning_effort", "thinking"}:
+        return None
+    thinking = body.get("thinking")
+    if isinstance(thinking, Mapping):
+        tokens = 0 if thinking.get("type") == "disabled" else thinking.get("budget_tokens")
+        is_count = isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0
+        return Wish(thinking_tokens=tokens) if is_count else None
+    effort = body.get("reasoning_effort")
+    return Wish(effort) if effort in LEVELS else None
+
+
+_SPEAK_OPENAI: Final = frozenset({Control.EFFORT, Control.OPENROUTER, Control.DEEPSEEK, Control.ANTHROPIC})
+"""Those that take ``reasoning_effort`` themselves, or, as Anthropic's by litellm, have it done for them."""
 
 _Strip = Callable[[Any], Any]
 

@@ -101,18 +101,20 @@ class Learned:
         rates = (self._rates @ cells).reshape(len(Anchor), -1) / np.maximum(shares, np.float32(1e-9))
         experts = self.weights.experts
         by_family = expected(rates.T, vector[_DIFFICULTY] / np.float32(HAND_SCALE), experts)
-        success: Floats = shares @ by_family / np.float32(known)
-        return success
+        return (shares @ by_family / np.float32(known)).astype(np.float32)
 
 
 def standardised(hand: Floats, mean: Floats, scale: Floats) -> Floats:
     """Hand features in standard deviations from their mean, the far ones cut."""
-    return np.clip((hand - mean) / scale, np.float32(-FURTHEST), np.float32(FURTHEST))
+    far: Floats = (hand - mean) / scale
+    np.minimum(far, np.float32(FURTHEST), out=far)
+    return np.maximum(far, np.float32(-FURTHEST), out=far)
 
 
 def combined(hand: Floats, embedded: Floats) -> Floats:
     """The vector, or one a row, that the maps are over."""
-    return np.concatenate((hand * np.float32(HAND_SCALE), embedded * np.float32(EMBEDDING_SCALE)), axis=-1)
+    joined: Floats = np.concatenate((hand * np.float32(HAND_SCALE), embedded * np.float32(EMBEDDING_SCALE)), axis=-1)
+    return joined
 
 
 def family_members(weights: Weights) -> Floats:

@@ -126,7 +126,9 @@ class _Reader:
             raw = path.read_bytes()
             text = (gzip.decompress(raw) if name.endswith(".gz") else raw).decode("utf-8")
         except (OSError, EOFError, ValueError) as fault:
-            raise ConfigurationError(f"{path} cannot be read ({type(fault).__name__}); --data takes a folder with it") from fault
+            raise ConfigurationError(
+                f"{path} cannot be read ({type(fault).__name__}); --data takes a folder with it"
+            ) from fault
         self.digests[name] = hashlib.sha256(raw).hexdigest()
         return text
 
@@ -189,7 +191,9 @@ def _knowledge(reader: _Reader, labels: Mapping[str, Any]) -> Iterator[Item]:
 
 
 def _with_options(question: str, options: list[str]) -> str:
-    return "\n".join((question, *(f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False))))
+    return "\n".join(
+        (question, *(f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False)))
+    )
 
 
 def _grade_school(reader: _Reader) -> Iterator[Item]:

@@ -23,7 +23,7 @@ _TABLE = Path("weights", "l2_supercat_256.safetensors")
 _TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")
 _TENSOR = "embedding.weight"
 _FADE = 10.0
-"""Seen from an end, a token weighs e times less for so many before it: an instruction stands at an end of the prompt."""
+"""After so many tokens from an end, a token weighs e times less: instructions stand at an end of a prompt."""
 _MOST_TOKENS = 4096
 DIMENSIONS = 256
 EMBEDDED = 3 * DIMENSIONS
@@ -80,5 +80,7 @@ def _mapped(path: Path) -> NDArray[np.float16]:
         head = json.loads(file.read(length))[_TENSOR]
     if head["dtype"] != "F16" or head["shape"][1] != DIMENSIONS:
         raise ValueError(f"an embedding of {head['dtype']} {head['shape']} instead of F16 [n, {DIMENSIONS}]")
-    mapped = np.memmap(path, dtype="<f2", mode="r", offset=8 + length + head["data_offsets"][0], shape=tuple(head["shape"]))
+    mapped = np.memmap(
+        path, dtype="<f2", mode="r", offset=8 + length + head["data_offsets"][0], shape=tuple(head["shape"])
+    )
     return np.asarray(mapped)

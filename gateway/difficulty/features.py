@@ -32,9 +32,9 @@ _MARKS = (
     "```", "def ", "return", "import ", "class ", "function", "</", "();", " = ", "==", "->", "=>", "{\n", ");",
     "SELECT ", "\\frac", "\\", "$", "**", "^", "∫", "√", "→", "∧", "_ _", "| ", "http", "@", "[[", "(A)", "\n- ",
     "\n1.", "\n2.", "%", "°", "e.g.", "xample", "nput", "utput", "nswer", "\n\n", ": ", " if ", " not ", " each ",
-    " all ", " or ", " than ", " after ", " my ", " your ", " you ", " I ", " he ", " she ", " his ", " her ", "How many",
-    "how many", "much", "half", "twice", "times", "more", "less", "per ", "every", "total", "left", "Which", "What",
-    "____", "would", "should", "best", "grid", "rule", "move", "string", "matrix", "number",
+    " all ", " or ", " than ", " after ", " my ", " your ", " you ", " I ", " he ", " she ", " his ", " her ",
+    "How many", "how many", "much", "half", "twice", "times", "more", "less", "per ", "every", "total", "left",
+    "Which", "What", "____", "would", "should", "best", "grid", "rule", "move", "string", "matrix", "number",
 )  # fmt: skip
 """Literal pieces that are counted; with capitals where only the beginning of a sentence counts."""
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -58,7 +58,9 @@ FEATURES: tuple[str, ...] = (
     *(f"cue_{cue}_{zone}" for zone in ZONES for cue in CUES),
 )
 """The names of the features, in order."""
-DIFFICULTY = ("characters", "words", "sentences", "numbers", "distinct_numbers", "largest_number", "longest_number", "decimals")
+DIFFICULTY = (
+    "characters", "words", "sentences", "numbers", "distinct_numbers", "largest_number", "longest_number", "decimals",
+)  # fmt: skip
 """The few that tell harder from easier prompts of one kind; more of them fit noise (training_report.md)."""
 
 
@@ -153,5 +155,5 @@ _LARGEST = 1e12
 
 
 def _value(number: str) -> float:
-    plain = number.split(".")[0].replace(",", "")
+    plain = number.partition(".")[0].replace(",", "")
     return min(float(plain), _LARGEST) if plain.isascii() else 0.0

@@ -55,16 +55,20 @@ def read_weights(path: Path) -> Weights:
     try:
         with np.load(path, allow_pickle=False) as stored:
             head = json.loads(stored["head"].tobytes())
-            arrays = {name: np.ascontiguousarray(stored[name]) for name in ARRAYS}
+            arrays: dict[str, Any] = {name: _widened(stored[name]) for name in ARRAYS}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as fault:
         raise ConfigurationError(f"{path} does not hold a classifier's weights ({type(fault).__name__})") from fault
     if head.get("format") != FORMAT or tuple(head.get("features", ())) != FEATURES:
-        raise ConfigurationError(f"{path} was trained for another version of Ponder; train it anew")
-    for name, array in arrays.items():
-        if array.dtype.kind == "f":
-            arrays[name] = array.astype(np.float32)
-    texts = {name: tuple(head[name]) for name in ("categories", "cells", "families")}
+        raise ConfigurationError(
+            f"{path} was trained for another version of Ponder; train it anew, see docs/classify.md"
+        )
+    texts: dict[str, Any] = {name: tuple(head[name]) for name in ("categories", "cells", "families")}
     return Weights(**arrays, **texts, made=head["made"])
+
+
+def _widened(array: NDArray[Any]) -> NDArray[Any]:
+    """Numbers are stored at half precision and computed with at single."""
+    return np.ascontiguousarray(array, dtype=np.float32 if array.dtype.kind == "f" else array.dtype)
 
 
 def head_of(weights: Weights) -> bytes:

@@ -8,6 +8,10 @@ from enum import StrEnum
 from typing import Any
 
 
+RESPONSE_PREFIX = "resp_ponder"
+"""What the ids of background responses begin with: no provider's do."""
+
+
 class JobState(StrEnum):
     """Where a stored request stands; all but the first two are final."""
 

@@ -167,6 +167,16 @@ class Exchange:
         return self.observed or self.plan
 
     @property
+    def sets_thinking(self) -> bool:
+        """Whether it is we who say how hard the model thinks."""
+        return self.policy is not None or self.wish is not None
+
+    @property
+    def stores_text(self) -> bool:
+        """Whether the request and its answer are kept whole: the configuration or the policy says so."""
+        return self.catalog.stores_text or (self.policy is not None and self.policy.stores_text)
+
+    @property
     def charge(self) -> Usd:
         """What budgets are charged so far: a call whose cost nobody can know counts at its ceiling."""
         return Usd(self.cost + self.uncounted)
@@ -203,7 +213,7 @@ class Exchange:
             finish=self.finish,
             error=f"{error.code}: {error.message}" if error else None,
             tags=ask.hints.tags,
-            text=StoredText(ask.raw, self.answer_text) if self.catalog.stores_text else None,
+            text=StoredText(ask.raw, self.answer_text) if self.stores_text else None,
             charged=self.charge if self.uncounted else None,
         )
         if self.is_emptied and self.model is not None:

@@ -110,7 +110,7 @@ def _pass_through(exchange: Exchange, model: Model, arm: Arm, upstream: Upstream
         if options.get("include_usage") is not True:
             changes["stream_options"] = {**options, "include_usage": True}
             hides_usage = True
-    if not exchange.is_decided or ask.endpoint.operation is not Operation.CHAT:
+    if not exchange.sets_thinking or ask.endpoint.operation is not Operation.CHAT:
         sent = effort_fields(ask.body)
         body = splice(ask.raw, changes) if changes else ask.raw
         return Route(
@@ -154,7 +154,7 @@ def _translate(exchange: Exchange, model: Model, arm: Arm, upstream: Upstream, t
     requested: Mapping[str, Any] = effort_fields(ask.body)
     tags = opening_of(model.capability) if model.capability.shown is Shown.TAGGED else None
     wish = _clients_wish(conversation, ask.endpoint.dialect, target)
-    if exchange.is_decided:
+    if exchange.sets_thinking:
         wish = _wish_to(exchange, arm, target, body)
     if wish is not None:
         thinking = _set_thinking(exchange, model, wish, target, body)

@@ -6,8 +6,10 @@ import asyncio
 from typing import Protocol
 
 from gateway.domain.ask import Ask
+from gateway.domain.key import Key
 from gateway.domain.money import ZERO
 from gateway.domain.record import Opening, Result
+from gateway.domain.thinking import Wish
 from gateway.errors import BudgetExhausted, PonderError, UpstreamError
 from gateway.flow import stream, whole
 from gateway.flow.admit import admit
@@ -32,14 +34,19 @@ class Arrival(Protocol):
 
 
 async def serve(arrival: Arrival, house: House) -> Reply:
-    """Admit, read, decide, hold, wait for a place, call, settle.
+    """Admit, read, and serve. Raises PonderError."""
+    key = admit(arrival.credential, house.keys, house.clock.now())
+    return await serve_ask(await arrival.read(), key, house)
+
+
+async def serve_ask(ask: Ask, key: Key, house: House, *, wish: Wish | None = None) -> Reply:
+    """Decide, hold, wait for a place, call, settle. A ``wish`` sets how hard to think, whoever answers.
 
     Raises PonderError; whatever was spent is on record by then. A fault of our own is on record as well
     before it goes on to the log.
     """
-    key = admit(arrival.credential, house.keys, house.clock.now())
-    ask = await arrival.read()
     exchange = Exchange(ask, key, house)
+    exchange.wish = wish
     try:
         route = await plan_route(exchange)
         if route.estimates_tokens:

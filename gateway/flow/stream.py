@@ -145,7 +145,7 @@ class _Relay:
             call.first_byte = now
             self._exchange.first_byte = now
         piece = b"".join(pieces)
-        if self._exchange.catalog.stores_text:
+        if self._exchange.stores_text:
             self._kept.append(piece + last)
         return piece
 

@@ -71,7 +71,7 @@ def estimate_tokens(exchange: Exchange) -> Whole:
 
 
 def _settled(exchange: Exchange, raw: bytes) -> Whole:
-    if exchange.catalog.stores_text:
+    if exchange.stores_text:
         exchange.answer_text = raw
     exchange.settle(Result.ANSWERED, 200)
     headers = [_JSON, (b"content-length", b"%d" % len(raw))]

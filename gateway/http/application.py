@@ -20,7 +20,7 @@ from gateway.http.asgi import ASGIApp
 from gateway.http.dialects import DialectEndpoints, Intake
 from gateway.http.faults import LastResort, dialect_of, error_response
 from gateway.http.front import Front
-from gateway.http.identity import new_request_id
+from gateway.domain.identity import new_request_id
 from gateway.http.openapi import describe
 
 _ANSWER_HEADERS = (

@@ -16,7 +16,7 @@ from gateway.flow.house import House
 from gateway.http.access import admitted
 from gateway.http.dialects import ENDPOINTS
 from gateway.http.files import listing
-from gateway.http.identity import new_id
+from gateway.domain.identity import new_id
 from gateway.http.shelf import REFUSALS, WINDOW_S, Shelf, small_body
 
 BATCH_PREFIX = "batch_ponder"

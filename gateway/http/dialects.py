@@ -17,7 +17,7 @@ from gateway.flow.serve import serve
 from gateway.http.asgi import Receive, Scope, Send
 from gateway.http.door import Bodies, ClientGone, Deferred, Door
 from gateway.http.faults import REQUEST_ID, error_response
-from gateway.http.identity import new_request_id
+from gateway.domain.identity import new_request_id
 
 ENDPOINTS = {
     endpoint.path: endpoint
@@ -36,6 +36,13 @@ _WATCH_AFTER_S = 0.2
 
 class Intake(Protocol):
     """Where requests go that want their answer later."""
+
+    async def continued(self, credential: str | None, response_id: str, raw: bytes) -> bytes:
+        """The body of a request that continues a background response, with its provider's id of that in place of ours.
+
+        Raises Unauthenticated, InvalidRequest, and Unavailable where it cannot be looked up.
+        """
+        ...
 
     async def take(self, key: Key, ask: Ask, raw: bytes) -> Whole:
         """Keep the request, whose whole body is ``raw``; what its caller gets meanwhile.
@@ -79,6 +86,7 @@ class DialectEndpoints:
             started=house.clock.monotonic(),
             bodies=self._bodies,
             on_read=watch.begin_later,
+            continued=self._intake.continued if self._intake is not None else None,
         )
         house.meter.in_flight += 1
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from gateway.dialects.json_bytes import check_object, loads, without
 from gateway.domain.ask import NO_HINTS, Ask, Endpoint, Hints, Operation
+from gateway.domain.background import RESPONSE_PREFIX
 from gateway.domain.chat import Dialect
 from gateway.errors import InvalidRequest, TooLarge, Unavailable
 from gateway.http.asgi import Receive, Scope
@@ -78,6 +79,7 @@ class Door:
     __slots__ = (
         "_bodies",
         "_body_bytes",
+        "_continued",
         "_endpoint",
         "_headers",
         "_now",
@@ -101,12 +103,14 @@ class Door:
         started: float,
         bodies: Bodies,
         on_read: Callable[[], None],
+        continued: Callable[[str | None, str, bytes], Awaitable[bytes]] | None = None,
     ) -> None:
         self._receive = receive
         self._bodies = bodies
         self.held_bytes = 0
         """What this arrival's body takes of all bodies' memory; whoever made the door gives it back."""
         self._on_read = on_read
+        self._continued = continued
         self.is_read = False
         self._endpoint = endpoint
         self._request_id = request_id
@@ -121,7 +125,20 @@ class Door:
 
     async def read(self) -> Ask:
         raw = await self._read_body()
-        ask = read_ask(
+        ask = self._read(raw)
+        if self._endpoint.dialect is Dialect.OPENAI_RESPONSES:
+            previous = ask.body.get("previous_response_id")
+            if self._continued is not None and isinstance(previous, str) and previous.startswith(RESPONSE_PREFIX):
+                raw = await self._continued(self.credential, previous, raw)
+                ask = self._read(raw)
+            if ask.body.get("background"):
+                raise Deferred(ask, raw)
+        self.is_read = True
+        self._on_read()
+        return ask
+
+    def _read(self, raw: bytes) -> Ask:
+        return read_ask(
             raw,
             self._headers,
             endpoint=self._endpoint,
@@ -129,11 +146,6 @@ class Door:
             started_at=self._now,
             started=self._started,
         )
-        if self._endpoint.dialect is Dialect.OPENAI_RESPONSES and ask.body.get("background"):
-            raise Deferred(ask, raw)
-        self.is_read = True
-        self._on_read()
-        return ask
 
     async def _read_body(self) -> bytes:
         limit = self._body_bytes

@@ -14,7 +14,7 @@ from gateway.domain.key import Key
 from gateway.errors import InvalidRequest, NotFound, TooLarge
 from gateway.flow.house import House
 from gateway.http.access import admitted
-from gateway.http.identity import new_id
+from gateway.domain.identity import new_id
 from gateway.http.multipart import OVERHEAD_BYTES, Form, read_form
 from gateway.http.shelf import REFUSALS, Shelf, arriving
 

@@ -10,16 +10,16 @@ from fastapi import APIRouter, Path, Request, Response
 
 from gateway.dialects.json_bytes import dumps, loads, splice, without
 from gateway.domain.ask import Ask
-from gateway.domain.background import Job, JobStanding, JobState
+from gateway.domain.background import RESPONSE_PREFIX, Job, JobStanding, JobState
 from gateway.domain.key import Key, may_use
 from gateway.errors import Conflict, Forbidden, InvalidRequest, NotFound, UnknownModel
+from gateway.flow.admit import admit
 from gateway.flow.house import House
 from gateway.flow.reply import Whole, request_id_headers
 from gateway.http.access import admitted
-from gateway.http.identity import new_id
+from gateway.domain.identity import new_id
 from gateway.http.shelf import REFUSALS, WINDOW_S, Shelf
 
-ID_PREFIX = "resp_ponder"
 _CREDENTIALS = frozenset({"authorization", "x-api-key", "content-length", "content-encoding"})
 _DECIDED_LATER = re.compile(r"auto(:.*)?|arm:.*")
 """Models that a policy stands for; whether the key may use them is found when the response is made."""
@@ -40,6 +40,18 @@ class BackgroundIntake:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
 
+    async def continued(self, credential: str | None, response_id: str, raw: bytes) -> bytes:
+        house = self._shelf.house
+        key = admit(credential, house.keys, house.clock.now())
+        answer_id = await self._shelf.jobs.answer_id(response_id, key.id)
+        if answer_id is None:
+            raise InvalidRequest(
+                "'previous_response_id' names no background response of this key that its provider has stored: it must "
+                "be completed, and made by a model that is called by responses; else send the whole conversation",
+                param="previous_response_id",
+            )
+        return splice(raw, {"previous_response_id": answer_id})
+
     async def take(self, key: Key, ask: Ask, raw: bytes) -> Whole:
         """Store the request and answer with a response that is queued."""
         self._shelf.check_taking()
@@ -47,7 +59,7 @@ class BackgroundIntake:
         _check_model(ask.model, key, self._shelf.house)
         now = self._shelf.house.clock.now()
         job = Job(
-            id=new_id(ID_PREFIX, now),
+            id=new_id(RESPONSE_PREFIX, now),
             key_id=key.id,
             endpoint=ask.endpoint.path,
             model=ask.model[:200],

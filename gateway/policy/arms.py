@@ -105,11 +105,7 @@ class _Workshop:
             like=written.like,
         )
         if model is None:
-            is_alone = len(wanted) == 1
-            problem = (
-                f"model {wanted[0]} is not configured" if is_alone else f"none of {', '.join(wanted)} is configured"
-            )
-            return ReadyArm(arm, place, problem=problem)
+            return ReadyArm(arm, place, problem=_not_configured(wanted))
         if arm.strategy not in self.runnable:
             return ReadyArm(arm, place, problem=f"strategy {arm.strategy} is not available")
         if model.price is None and not self.defaults.may_serve_unpriced:
@@ -157,3 +153,10 @@ class _Workshop:
             least_output_tokens=max(member.least_output_tokens for member in usable),
             is_output_bounded=all(member.is_output_bounded for member in usable),
         )
+
+
+def _not_configured(names: tuple[str, ...]) -> str:
+    """Told in every record of a decision that misses the arm, so of many names only the first."""
+    if len(names) == 1:
+        return f"model {names[0]} is not configured"
+    return f"none of its {len(names)} models is configured ({names[0]}, {names[1]}{', …' if names[2:] else ''})"

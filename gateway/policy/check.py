@@ -76,7 +76,9 @@ def _arms(policy: Policy, ready: ReadyPolicy) -> Iterator[_Found]:
         place = ("arms", name)
         if arm.problem is not None:
             yield _warning(
-                place, f"drops out: {arm.problem}", "nothing, if that is meant; else see `ponder models list`"
+                place,
+                f"drops out: {arm.problem}",
+                "nothing, if that is meant; `ponder models list` shows what is configured",
             )
         if name not in named:
             yield _warning(place, "is named by no rule, default, fallback or cascade", "use it, or take it out")

@@ -61,7 +61,8 @@ def decide(policy: ReadyPolicy, facts: Facts, profile: Profile | None, snapshots
             reasons.append(f"explored: {taken.arm.arm.name} instead of {choice.arm}")
     if taken.is_capped:
         reasons.append(f"at most {taken.output_tokens} output tokens fit under ${show(as_usd(limits.cost))}")
-    reasons.extend(policy.notes)
+    if taken.arm.arm.name == policy.reference:
+        reasons.extend(policy.notes)
     return Plan(
         arm=taken.arm.arm,
         ceilings=Ceilings(as_usd(limits.cost), taken.output_tokens, limits.deadline_s),

@@ -59,9 +59,11 @@ def _about_the_ask(plan: Plan) -> Iterator[Branch]:
 
 def _value(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {each}" for name, each in value.items())
+        return ", ".join(f"{name} {_value(each)}" for name, each in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return str(value)
 
 

@@ -93,6 +93,7 @@ def recorded(facts: Facts, snapshots: Snapshots) -> dict[str, Any]:
     document: dict[str, Any] = {
         "category": prediction.category,
         "confidence": prediction.confidence,
+        "source": prediction.source,
         "tokens": facts.prompt_tokens,
         "tokens_at_most": demand.prompt_tokens_at_most,
         "turns": facts.turns,

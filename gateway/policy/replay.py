@@ -33,6 +33,7 @@ class FactsDocument(Strict):
 
     category: CategoryPath = "other"
     confidence: _Share = 1.0
+    source: Source = Source.RULES
     difficulty: Difficulty | None = None
     p_success: _Share | None = None
     success: dict[str, _Share] = Field(default_factory=dict)
@@ -130,7 +131,7 @@ def _prediction(document: FactsDocument) -> Prediction:
     success: dict[str, float] = dict(document.success)
     if document.p_success is not None:
         success[Anchor.WEAK] = document.p_success
-    return Prediction(document.category, document.confidence, Source.RULES, success, document.difficulty)
+    return Prediction(document.category, document.confidence, document.source, success, document.difficulty)
 
 
 def _latencies(p95_s: Mapping[str, float]) -> Latencies:

@@ -16,10 +16,11 @@ from sqlalchemy import ColumnElement, Select, Table, and_, case, delete, func, o
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.domain.money import Usd, from_nanos
+from gateway.domain.plan import Plan
 from gateway.domain.record import RequestRecord, Result
 from gateway.store.base import Database, open_async, translating
 from gateway.store.columns import UtcDay
-from gateway.store.rows import to_record
+from gateway.store.rows import to_plan, to_record
 from gateway.store.tables import draws, keys, request_texts, requests
 
 _READING_CONNECTIONS = 4
@@ -53,6 +54,14 @@ class RequestSummary:
     cost: Usd
     is_cost_complete: bool
     total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision on record, and what it came to; the cost is None where it is not fully known."""
+
+    plan: Plan
+    cost: Usd | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +202,21 @@ class Requests:
                 total_s=row["total_s"],
             )
             for row in rows
+        )
+
+    async def decided(self, chosen: Filter, *, limit: int) -> tuple[Decided, ...]:
+        """The newest requests that a policy decided or observed, newest first."""
+        columns = requests.c
+        statement = (
+            select(columns.plan, columns.cost_nanos, columns.is_cost_complete)
+            .where(*_conditions(chosen), columns.policy.is_not(None))
+            .order_by(columns.started_at.desc(), columns.id.desc())
+            .limit(limit)
+        )
+        async with self._connection() as connection:
+            rows = (await connection.execute(statement)).all()
+        return tuple(
+            Decided(to_plan(plan), from_nanos(nanos) if is_complete else None) for plan, nanos, is_complete in rows
         )
 
     async def totals(self, chosen: Filter) -> Totals:

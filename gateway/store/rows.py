@@ -252,7 +252,7 @@ def to_record(request: RowMapping, draws: Iterable[RowMapping], text: RowMapping
         is_cost_complete=request["is_cost_complete"],
         total_s=request["total_s"],
         first_byte_s=request["first_byte_s"],
-        plan=None if request["plan"] is None else _to_plan(request["plan"]),
+        plan=None if request["plan"] is None else to_plan(request["plan"]),
         calls=tuple(_to_call(draw) for draw in draws),
         degraded=tuple(request["degraded"]),
         answer_id=request["answer_id"],
@@ -301,7 +301,8 @@ def _to_usage(draw: RowMapping) -> Usage:
     )
 
 
-def _to_plan(document: Mapping[str, Any]) -> Plan:
+def to_plan(document: Mapping[str, Any]) -> Plan:
+    """The plan that was stored as this document, by this release or an earlier one."""
     ceilings, estimated_cost = document["ceilings"], document.get("estimated_cost")
     known = {
         **document,

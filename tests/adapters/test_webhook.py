@@ -15,6 +15,7 @@ from aiohttp import web
 from gateway.adapters.webhook import Webhook, make_webhook, signature
 from gateway.domain.notice import BudgetEvent
 from gateway.errors import ConfigurationError, DeliveryFailed
+from tests.adapters.odd_loop import OddLoop, on_odd_loop
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 BODY = b'{"type":"budget.soft_limit"}'
@@ -152,6 +153,51 @@ async def test_forbidden_addresses_are_never_called(host: str, *, allow_private:
     """Metadata services and link-local addresses are refused before a connection is made, whatever is configured."""
     with pytest.raises(DeliveryFailed, match="such are never called"):
         await _webhook(f"http://{host}/hook", allow_private=allow_private).send("msg_1", BODY, now=time.time())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "100.64.0.1"])
+def test_a_public_name_does_not_lead_inside(address: str) -> None:
+    """A name of public DNS that leads to a private address is refused with the setting that would allow it."""
+
+    async def test(loop: OddLoop) -> None:
+        loop.found = [address]
+        with pytest.raises(DeliveryFailed, match="set allow_private: true"):
+            await _webhook("https://hooks.example.com/").send("msg_1", BODY, now=time.time())
+
+    on_odd_loop(test)
+
+
+def test_allow_private_lets_a_public_name_lead_inside() -> None:
+    """With the setting the message arrives."""
+    paths: list[str] = []
+
+    async def take(request: web.Request) -> web.Response:
+        paths.append(request.path)
+        return web.Response()
+
+    async def test(loop: OddLoop) -> None:
+        async with _serving(take) as address:
+            loop.found = ["127.0.0.1"]
+            url = f"http://hooks.example.com:{address.rsplit(':', 1)[1]}/hook"
+            await _webhook(url, allow_private=True).send("msg_1", BODY, now=time.time())
+
+    on_odd_loop(test)
+    assert paths == ["/hook"]
+
+
+async def test_a_probe_connects_and_sends_nothing() -> None:
+    """What doctor does: a server that can be reached is left alone, one that cannot is told of."""
+    asked: list[str] = []
+
+    async def note(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response()
+
+    async with _serving(note) as address:
+        await _webhook(address).probe(within_s=5)
+    assert asked == []
+    with pytest.raises(DeliveryFailed, match="cannot be reached"):
+        await _webhook(address).probe(within_s=5)
 
 
 @pytest.mark.parametrize(

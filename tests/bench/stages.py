@@ -48,7 +48,7 @@ _STAGES = (
     ("/gateway/domain/pricing.py", "price"),
     ("/gateway/domain/money.py", "price"),
     ("/gateway/flow/exchange.py", "record"),
-    ("/gateway/http/identity.py", "record"),
+    ("/gateway/domain/identity.py", "record"),
     ("/gateway/store/", "database writer"),
     ("/sqlalchemy/", "database writer"),
     ("/aiosqlite/", "database writer"),

@@ -9,6 +9,7 @@ import pytest
 
 from tests.commands.answering import answering
 from tests.commands.conftest import Ponder
+from tests.policy.documents import write_policy
 
 
 def _levels(run: Ponder, **more: str) -> dict[str, str]:
@@ -39,6 +40,16 @@ def test_a_wrong_configuration_fails_first(run: Ponder, config: Path) -> None:
     """With a wrong ponder.yaml, only what does not depend on it is checked."""
     config.write_text("nonsense: 1\n")
     assert _levels(run) == {"config": "fail", "home": "ok", "key": "ok", "admin key": "ok", "pepper": "ok"}
+
+
+def test_a_broken_policy_is_found(run: Ponder, config: Path) -> None:
+    """A policy of one's own that is not valid fails, with its file and line; a valid one is listed."""
+    write_policy(config.parent / "policies", "ours")
+    assert _levels(run)["policies"] == "ok"
+    assert "ours" in run("doctor").output
+    write_policy(config.parent / "policies", "ours", "policy: ours\narmz: {}\n")
+    assert _levels(run)["policies"] == "fail"
+    assert "ours/policy.yaml:2" in run("doctor").output
 
 
 def test_open_permissions_are_found(run: Ponder, environment: dict[str, str]) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.client_thinking import sets_thinking, without_thinking
+from gateway.dialects.client_thinking import foreign_wish, sets_thinking, without_thinking
+from gateway.domain.capability_table import find
 from gateway.domain.chat import Dialect
+from gateway.domain.thinking import Wish
 
 CHAT, RESPONSES, MESSAGES = Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.ANTHROPIC_MESSAGES
 GOOGLE = {"thinking_config": {"thinking_budget": 5}}
@@ -65,3 +67,26 @@ def test_a_body_that_says_nothing_of_it_is_left_alone(dialect: Dialect, body: di
     """Null fields, other members and other dialects' words set no thinking."""
     assert not sets_thinking(dialect, body)
     assert without_thinking(dialect, body).is_empty
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "body", "wish"),
+    [
+        ("gemini", "gemini-2.5-flash", {"reasoning_effort": "high"}, Wish("high")),
+        ("vllm", "Qwen/Qwen3-8B", {"thinking": {"type": "enabled", "budget_tokens": 500}}, Wish(thinking_tokens=500)),
+        ("dashscope", "qwen-plus", {"thinking": {"type": "disabled"}}, Wish(thinking_tokens=0)),
+        ("somebody", "plain", {"reasoning_effort": "low"}, Wish("low")),
+        ("gemini", "gemini-2.5-flash", {"reasoning_effort": "much"}, None),
+        ("gemini", "gemini-2.5-flash", {"thinking": {"type": "enabled", "budget_tokens": -1}}, None),
+        ("gemini", "gemini-2.5-flash", {"extra_body": {"google": GOOGLE}, "reasoning_effort": "low"}, None),
+        ("vllm", "Qwen/Qwen3-8B", {"thinking_token_budget": 5}, None),
+        ("openai", "gpt-5.4", {"reasoning_effort": "high"}, None),
+        ("gemini", "gemini-2.5-flash", {"temperature": 0}, None),
+    ],
+)
+def test_openais_words_to_another_provider_are_a_wish(
+    provider: str, model: str, body: dict[str, Any], wish: Wish | None
+) -> None:
+    """One call serves every model; parameters that a provider takes itself pass as they are."""
+    assert foreign_wish(find(provider, model), CHAT, body) == wish
+    assert foreign_wish(find(provider, model), MESSAGES, body) is None

@@ -20,6 +20,7 @@ def test_the_tree_tells_the_whole_decision() -> None:
         "├─ facts",
         "│  ├─ category: math",
         "│  ├─ confidence: 0.9",
+        "│  ├─ source: learned",
         "│  ├─ tokens: 100",
         "│  ├─ tokens_at_most: 400",
         "│  ├─ turns: 1",

@@ -52,6 +52,7 @@ def test_no_prompt_and_no_unusual_silence_is_recorded() -> None:
     assert recorded(ask(), NOW) == {
         "category": "math",
         "confidence": 0.9,
+        "source": "learned",
         "tokens": 100,
         "tokens_at_most": 400,
         "turns": 1,

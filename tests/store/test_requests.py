@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.domain.key import Role
@@ -188,3 +190,20 @@ async def test_requests_and_spending_by_team(sink: Sink, store: Requests, change
     assert [(row.team_id, row.calls, row.key_id) for row in rows] == [("team_1", 2, None), (None, 1, None)]
     by_both = await store.spend(since=NOON, until=NOON + 1, by=[Grouping.TEAM, Grouping.KEY], limit=2)
     assert len(by_both) == 2
+
+
+async def test_decisions_are_read_with_what_they_came_to(sink: Sink, store: Requests) -> None:
+    """The newest first, only those of a policy, each plan whole; a cost that is not fully known is none."""
+    decided = replace(FULL.plan, policy="default") if FULL.plan is not None else None
+    await sink.write(
+        [
+            FULL,
+            request(1, started_at=NOON + 1),
+            request(2, started_at=NOON + 2, plan=decided, cost=usd("0.5")),
+        ]
+    )
+    newest, older = await store.decided(Filter(), limit=10)
+    assert (newest.plan, newest.cost) == (decided, usd("0.5"))
+    assert (older.plan, older.cost) == (FULL.plan, None)
+    assert await store.decided(Filter(), limit=1) == (newest,)
+    assert await store.decided(Filter(since=NOON + 2), limit=10) == (newest,)

@@ -165,7 +165,7 @@ def _xai_error(message: str) -> RefusedError:
 def openrouter(body: Body) -> Understood:
     """Either an effort or a number."""
     reasoning = body.get("reasoning") or {}
-    effort, tokens = reasoning.get("effort"), reasoning.get("max_tokens")
+    effort, tokens = reasoning.get("effort") or body.get("reasoning_effort"), reasoning.get("max_tokens")
     if effort is not None and tokens is not None:
         raise _openrouter_error('Only one of "reasoning.effort" and "reasoning.max_tokens" can be specified')
     if tokens is not None:

@@ -46,6 +46,10 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "llamacpp": {"smollm2": rules.plain},
 }
 ANSWER = Reply(text="Because.", thinking="Why?", counts=Counts(completion=40, thinking=24))
+TAGGED = Reply(text="<think>\nWhy?\n</think>\n\nBecause.", counts=Counts(completion=40))
+"""How the same is said by a model that thinks in its text; its server counts no thinking apart."""
+_SAY_REASONING = frozenset({"openrouter", "vllm", "hosted_vllm"})
+"""Providers whose answers have their thinking in ``reasoning``; the others' have it in ``reasoning_content``."""
 
 
 class ThinkingServer(ProviderServer):
@@ -71,10 +75,14 @@ class ThinkingServer(ProviderServer):
             self.understood.append(RULES[request.match_info["provider"]][body["model"]](body))
         except RefusedError as fault:
             return self.send_json(fault.body, {}, status=fault.status)
-        shape = chat_wire.ChatShape("c-1", body["model"], self.new_id, "reasoning_content", include_usage=True)
+        field = "reasoning" if request.match_info["provider"] in _SAY_REASONING else "reasoning_content"
+        shape = chat_wire.ChatShape("c-1", body["model"], self.new_id, field, include_usage=True)
+        understood = self.understood[-1]
+        is_tagged = understood.is_prompted or (body["model"] == "unparsed" and not understood.is_off)
+        reply = TAGGED if is_tagged else ANSWER
         if body.get("stream"):
-            return await self.send_events(request, {}, chat_wire.chunks(ANSWER, shape))
-        return self.send_json(chat_wire.completion(ANSWER, shape), {})
+            return await self.send_events(request, {}, chat_wire.chunks(reply, shape))
+        return self.send_json(chat_wire.completion(reply, shape), {})
 
     async def _gemini(self, request: web.Request) -> web.StreamResponse:
         body = json.loads(await self.record(request))

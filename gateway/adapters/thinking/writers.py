@@ -12,6 +12,8 @@ from gateway.domain.capabilities import Control
 from gateway.domain.chat import Dialect, ThinkingMode
 from gateway.domain.effort import OFF
 
+_THOUGHTS: Final = (["thinking"], ["redacted_thinking"])
+
 
 def write(draft: Draft, setting: Setting) -> None:
     """Put the setting into the draft, and note what is sent."""
@@ -74,18 +76,17 @@ def in_unthinking_tool_turn(draft: Draft) -> bool:
     messages = draft.get("messages")
     if not draft.is_messages or not isinstance(messages, list):
         return False
-    kinds = [(message.get("role"), _first_kinds(message)) for message in messages if isinstance(message, Mapping)]
-    while kinds and kinds[-1][0] == "user" and "tool_result" in kinds[-1][1]:
-        kinds.pop()
-        if kinds and kinds[-1][0] == "assistant":
-            return not {"thinking", "redacted_thinking"} & set(kinds[-1][1][:1])
+    continues = False
+    for message in reversed(messages):
+        if not isinstance(message, Mapping):
+            return False
+        content = message.get("content")
+        blocks = content if isinstance(content, list) else []
+        kinds = [block.get("type") for block in blocks if isinstance(block, Mapping)]
+        if message.get("role") != "user" or "tool_result" not in kinds:
+            return continues and message.get("role") == "assistant" and kinds[:1] not in _THOUGHTS
+        continues = True
     return False
-
-
-def _first_kinds(message: Mapping[str, Any]) -> list[Any]:
-    content = message.get("content")
-    blocks = content if isinstance(content, list) else []
-    return [block.get("type") for block in blocks if isinstance(block, Mapping)]
 
 
 def _write_anthropic_by_chat(draft: Draft, setting: Setting) -> None:

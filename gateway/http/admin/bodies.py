@@ -162,7 +162,12 @@ class Rotation(_Strict):
 class ProviderSecret(_Strict):
     """A provider's key, to be stored."""
 
-    key: SecretStr = Field(min_length=1, max_length=4096, description="Printable ASCII without spaces.")
+    key: SecretStr = Field(
+        min_length=1,
+        max_length=4096,
+        description="Printable ASCII without spaces.",
+        json_schema_extra={"pattern": f"^{_SENDABLE.pattern}$"},
+    )
 
     @field_validator("key")
     @classmethod

@@ -9,7 +9,7 @@ from gateway.flow.house import House
 from gateway.http.asgi import ASGIApp, Message, Receive, Scope, Send
 from gateway.http.door import ClientGone, credential_of, kept_headers
 from gateway.http.faults import error_response
-from gateway.http.identity import new_request_id
+from gateway.domain.identity import new_request_id
 
 CALLER = "ponder.caller"
 """Where in the scope the gate leaves the key of the caller."""

@@ -24,7 +24,7 @@ from gateway.http.admin.bodies import (
     amended_scope,
 )
 from gateway.http.admin.desk import REFUSALS, UNCACHED, Admin, AtDesk, Desk, Id, Limit, Operator, Reference, Viewer
-from gateway.http.identity import new_id
+from gateway.domain.identity import new_id
 from gateway.store.keys import NewSecret
 
 routes = APIRouter(prefix="/admin/keys", tags=["admin: keys"], responses=REFUSALS, dependencies=UNCACHED)

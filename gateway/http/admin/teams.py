@@ -12,7 +12,7 @@ from gateway.domain.tenancy import Team, TeamTerms, team_document
 from gateway.errors import Forbidden
 from gateway.http.admin.bodies import NewTeam, Page, TeamAmendment, TeamAnswer, amended_limits, amended_scope
 from gateway.http.admin.desk import REFUSALS, UNCACHED, Admin, AtDesk, Id, Limit, Operator, Reference, Viewer
-from gateway.http.identity import new_id
+from gateway.domain.identity import new_id
 
 routes = APIRouter(prefix="/admin/teams", tags=["admin: teams"], responses=REFUSALS, dependencies=UNCACHED)
 

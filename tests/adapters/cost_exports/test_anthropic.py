@@ -16,12 +16,19 @@ from tests.adapters.cost_exports.samples import (
 
 def test_the_consoles_cost_export_is_read() -> None:
     """Amounts are dollars printed in cents; a row without a model says for what it is."""
-    cents = {"rounding": Decimal("0.005")}
+    half_a_cent = Decimal("0.005")
     keys = ("prod-key", "apikey_01A", "Default")
     assert list(opened(ANTHROPIC_COST).charges) == [
-        Charge("2026-11-20", "Claude Haiku 4.5", "token", keys, Decimal("0.05"), **cents),
-        Charge("2026-11-20", "Claude Haiku 4.5", "token", keys, Decimal("1.20"), **cents),
-        Charge("2026-11-21", None, "web_search", ("dev-key", "apikey_01B", "Default"), Decimal("0.01"), **cents),
+        Charge("2026-11-20", "Claude Haiku 4.5", "token", keys, Decimal("0.05"), rounding=half_a_cent),
+        Charge("2026-11-20", "Claude Haiku 4.5", "token", keys, Decimal("1.20"), rounding=half_a_cent),
+        Charge(
+            "2026-11-21",
+            None,
+            "web_search",
+            ("dev-key", "apikey_01B", "Default"),
+            Decimal("0.01"),
+            rounding=half_a_cent,
+        ),
     ]
 
 
@@ -41,7 +48,7 @@ def test_the_consoles_usage_export_is_read() -> None:
 def test_the_cost_report_is_in_cents() -> None:
     """The Admin API's amounts are decimal text in cents, and exact."""
     (only,) = opened(ANTHROPIC_COST_REPORT).charges
-    assert (only.cost, only.rounding, only.day) == (Decimal("1.2345"), 0, "2026-11-20")
+    assert (only.cost, only.rounding, only.day) == (Decimal("1.2345"), Decimal(0), "2026-11-20")
     assert (only.model, only.api_keys) == ("claude-sonnet-4-20250514", ("wrkspc_1",))
 
 

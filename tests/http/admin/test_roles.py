@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,15 @@ def callers(admin: Administrator) -> dict[str | None, Administrator]:
 def versions(admin: Administrator, home: Path) -> list[str]:
     """The digests of a policy ``roles`` that has had two versions, the later one first."""
 
-    def recorded() -> list[str]:
+    def recorded(count: int) -> list[str] | None:
         answer = admin.ask("GET", "/policies/roles/versions")
-        return [each["digest"] for each in answer.json()["data"]] if answer.status_code == 200 else []
+        found = [each["digest"] for each in answer.json()["data"]] if answer.status_code == 200 else []
+        return found if len(found) == count else None
 
     for count in (1, 2):
         write_policy(home / "policies", "roles", policy_text("roles", deadline_s=count))
-        awaited(lambda count=count: len(recorded()) == count or None, "the version")
-    return recorded()
+        digests: list[str] = awaited(partial(recorded, count), "the version")
+    return digests
 
 
 def _operations(document: dict[str, Any]) -> set[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 
-from gateway.http.identity import new_id, new_request_id
+from gateway.domain.identity import new_id, new_request_id
 
 
 def test_an_id_is_a_uuid_of_version_7_for_its_moment() -> None:
