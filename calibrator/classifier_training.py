@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from calibrator.augmentation import nonsense, varied
-from gateway.difficulty.classifier import RATE_MARGIN, combined, softmax, standardised
+from gateway.difficulty.classifier import CELL_FEATURES, RATE_MARGIN, combined, softmax, standardised
 from gateway.difficulty.corpus import ANCHORS, Item
 from gateway.difficulty.embedding import StaticEmbedding
 from gateway.difficulty.features import DIFFICULTY, FEATURES, measure
@@ -45,12 +45,16 @@ _OPTIONS = 0.35
 _IMPORTANCE = {"labelled": 8.0, "real_user": 12.0, "chat_two_turn": 4.0}
 """Prompts that people wrote for a purpose weigh more than those that a benchmark generated."""
 _COPY_IMPORTANCE = 0.5
+_FOREIGN_IMPORTANCE = 2.0
+"""Prompts that are not English, of which there are few."""
 _CELL_POWER, _CATEGORY_POWER = -0.6, -0.5
 """How far large cells and large categories are kept from drowning small ones: 0 not at all, -1 fully."""
 _RECORDED = frozenset(("math", "logic", "knowledge", "constraint", "planning"))
 """Categories in which every prompt is given the success of the recorded cells that it resembles most."""
-_CATEGORY_C, _CELL_C, _EXPERT_C = 0.3, 4.0, 0.03
-_FOLDS = 5
+_CATEGORY_C, _CELL_C, _EXPERT_C = 0.3, 4.0, 1.0
+_FOLDS = 3
+_ITERATIONS = 60
+"""Stopping early regularises too."""
 _PRIOR = 4.0
 """Empirical Bayes: a cell's rate counts this many answers at its family's rate."""
 _TEMPERATURES = np.linspace(0.6, 3.0, 49)
@@ -84,7 +88,8 @@ def fit(items: Sequence[Item], embedding: StaticEmbedding, *, seed: int, made: M
     cells, of_taught = np.unique([item.cell for item in itertools.compress(data.items, taught)], return_inverse=True)
     of_item = np.full(len(taught), -1)
     of_item[taught] = of_taught
-    cell_map, cell_bias = _linear(x[taught], of_taught, len(cells), _cell_importance(data)[taught], _CELL_C)
+    plain = x[:, :CELL_FEATURES]
+    cell_map, cell_bias = _linear(plain[taught], of_taught, len(cells), _cell_importance(data)[taught], _CELL_C)
     families = ("", *sorted(ANCHORS))
     family_of_cell, rates = _rates(data, of_item, len(cells), families)
     weights = Weights(
@@ -102,7 +107,7 @@ def fit(items: Sequence[Item], embedding: StaticEmbedding, *, seed: int, made: M
         families=families,
         made=made,
     )
-    return replace(weights, experts=_experts(weights, data, _unseen_cells(x, of_item, data, len(cells), seed)))
+    return replace(weights, experts=_experts(weights, data, _unseen_cells(plain, of_item, data, len(cells), seed)))
 
 
 def _measured(items: Sequence[Item], embedding: StaticEmbedding, random_: random.Random) -> _Set:
@@ -127,7 +132,7 @@ def _variations(items: Sequence[Item], random_: random.Random) -> Iterator[tuple
 
 
 def _linear(x: Floats, labels: NDArray[Any], classes: int, weights: Floats, strength: float) -> tuple[Floats, Floats]:
-    fitted = LogisticRegression(C=strength, max_iter=80, tol=1e-3).fit(x, labels, sample_weight=weights)
+    fitted = LogisticRegression(C=strength, max_iter=_ITERATIONS, tol=1e-3).fit(x, labels, sample_weight=weights)
     coefficients = np.zeros((classes, x.shape[1]), dtype=np.float32)
     bias = np.full(classes, -30.0, dtype=np.float32)  # a class without items in this fold is never predicted
     coefficients[fitted.classes_], bias[fitted.classes_] = fitted.coef_, fitted.intercept_
@@ -174,6 +179,7 @@ def _category_importance(data: _Set) -> Floats:
     sizes = Counter(item.cell for item in data.items)
     raw = np.array([sizes[item.cell] ** _CELL_POWER * _IMPORTANCE.get(item.source, 1.0) for item in data.items])
     raw *= np.where(data.is_given, 1.0, _COPY_IMPORTANCE)
+    raw *= np.array([1.0 if item.language == "en" else _FOREIGN_IMPORTANCE for item in data.items])
     totals: dict[str, float] = {}
     for item, weight in zip(data.items, raw, strict=True):
         totals[item.labels[0]] = totals.get(item.labels[0], 0.0) + float(weight)
@@ -187,13 +193,13 @@ def _cell_importance(data: _Set) -> Floats:
 
 
 def _unseen_cells(x: Floats, of_item: NDArray[Any], data: _Set, cells: int, seed: int) -> Floats:
-    """The cells' probabilities for the items given, from maps that saw neither them nor their variations."""
+    """The cells' probabilities for the items given, from maps that saw neither them nor any variation."""
     folds = _folds([item.text for item in data.items], data, seed)
     importance = _cell_importance(data)
     found = np.zeros((len(x), cells), dtype=np.float32)
     for fold in range(_FOLDS):
         ours = (folds == fold) & data.is_given
-        seen = (folds != fold) & (of_item >= 0)
+        seen = (folds != fold) & (of_item >= 0) & data.is_given
         coefficients, bias = _linear(x[seen], of_item[seen], cells, importance[seen], _CELL_C)
         found[ours] = np.stack([softmax(row) for row in x[ours] @ coefficients.T + bias])
     return found

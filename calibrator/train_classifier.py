@@ -8,11 +8,14 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from calibrator.classifier_training import fit
-from gateway.difficulty.classifier import SHIPPED
+from calibrator.training_report import render
+from gateway.difficulty.classifier import SHIPPED, Learned
 from gateway.difficulty.corpus import HELD_OUT_SHARE, read_corpus, read_labelled
 from gateway.difficulty.embedding import StaticEmbedding
+from gateway.difficulty.report import report
 from gateway.difficulty.weights import ARRAYS, Weights, head_of
 
 LABELLED = Path(__file__).parent / "labelled"
@@ -20,16 +23,20 @@ LABELLED = Path(__file__).parent / "labelled"
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
-@click.option("--out", type=click.Path(path_type=Path), default=SHIPPED, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=SHIPPED, show_default="those that ship")
 @click.option("--seed", type=int, default=1, show_default=True)
 def train(data: Path, out: Path, seed: int) -> None:
-    """Fit on the part of DATA that is not held out, and write the weights."""
+    """Fit on the part of DATA that is not held out; write the weights and, beside them, training_report.md."""
     corpus = read_corpus(data)
     items = [item for item in corpus.items if not item.is_held_out]
     for path in sorted(LABELLED.glob("*.jsonl")):
         items += read_labelled(path, is_held_out=False)
     made = {"seed": seed, "held_out_share": HELD_OUT_SHARE, "sha256": dict(corpus.digests)}
-    write(fit(items, StaticEmbedding.load(), seed=seed, made=made), out)
+    with threadpool_limits(1):  # sums in another order would give other bytes
+        weights = fit(items, StaticEmbedding.load(), seed=seed, made=made)
+    write(weights, out)
+    measured = report(Learned.load(out), data)
+    out.with_name("training_report.md").write_text(render(measured, made, items), "utf-8")
 
 
 def write(weights: Weights, path: Path) -> None:

@@ -98,8 +98,7 @@ class Gateway:
         self._reload_error: str | None = None
         self._is_serving = False
         first, self._upstreams = self._catalog(self.settings, self._library.policies)
-        meter = Meter()
-        clock = SystemClock()
+        meter, clock = Meter(), SystemClock()
         redis_url = places.redis_url or self.settings.redis.url
         self._memory = Memory(redis_url, clock, Timings(database))
         balances = Balances(database)

@@ -163,7 +163,11 @@ class Herald:
             return
         self._near |= near
         self._refused |= refused
-        found = [crossing for key, budget in self._refused.items() if (crossing := await self._exhausted(*key, budget))]
+        found: list[Crossing] = []
+        for (account_id, _), budget in self._refused.items():
+            crossing = await self._crossing(BudgetEvent.EXHAUSTED, account_id, budget)
+            if crossing is not None:
+                found.append(crossing)
         kept: dict[str, Account] = {}
         for account in self._near.values():
             passed, is_open = await self._soft_limits(account)
@@ -174,18 +178,17 @@ class Herald:
             await self._write_down(found)
         self._near, self._refused = kept, {}
 
-    async def _exhausted(self, account: str, period: Period, budget: Budget) -> Crossing | None:
-        return await self._crossing(BudgetEvent.EXHAUSTED, account, budget)
-
     async def _soft_limits(self, account: Account) -> tuple[list[Crossing], bool]:
         """The soft limits that spending has passed, and whether calls under way may yet make it pass another."""
         passed: list[Crossing] = []
         is_open = False
         for budget in account.limits.budgets:
-            crossing = budget.soft_share and await self._crossing(BudgetEvent.SOFT_LIMIT, account.id, budget)
-            if not crossing:
+            if budget.soft_share is None:
                 continue
-            soft = int(to_nanos(budget.amount) * (budget.soft_share or 0))
+            crossing = await self._crossing(BudgetEvent.SOFT_LIMIT, account.id, budget)
+            if crossing is None:
+                continue
+            soft = int(to_nanos(budget.amount) * budget.soft_share)
             if to_nanos(crossing.spent) >= soft:
                 passed.append(crossing)
             elif to_nanos(crossing.spent) + to_nanos(crossing.held) >= soft:

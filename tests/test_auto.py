@@ -183,6 +183,15 @@ def test_a_model_that_fails_is_fallen_back_from(gateway: GatewayProcess) -> None
         ]  # fmt: skip
 
 
+def test_a_fallback_stays_under_the_ceiling_of_the_plan(gateway: GatewayProcess, openai_server: OpenAIServer) -> None:
+    """Its output limit is its own: what $0.004 pays for at $1.60 per million tokens."""
+    headers = {"x-ponder-tag-way": "doomed", "x-ponder-max-cost-usd": "0.004"}
+    body = {"model": "auto", "messages": [{"role": "user", "content": POEM}]}
+    answer = gateway.post("/v1/chat/completions", json=body, headers=headers)
+    assert (answer.status_code, answer.headers["x-ponder-arm"]) == (200, "plain")
+    assert 2_300 < openai_server.requests[-1].json["max_completion_tokens"] <= 2_500
+
+
 def test_a_model_that_keeps_failing_is_avoided(gateway: GatewayProcess) -> None:
     """After some failures policies leave it alone, and say why; a request that names it is still let through."""
 

@@ -27,6 +27,8 @@ from gateway.domain.usage import UsageSource
 from gateway.errors import PonderError, UpstreamRefused
 from gateway.http.dialects import ENDPOINTS
 from gateway.http.requests import as_json
+from gateway.policy.cases import read_cases
+from gateway.policy.reading import read_policy
 from gateway.wiring import HOSTED
 from tests.store.records import request
 
@@ -47,6 +49,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "journal": settings.JournalSettings,
     "broker": settings.BrokerSettings,
     "redis": settings.RedisSettings,
+    "background": settings.BackgroundSettings,
     "cors": settings.CorsSettings,
     "webhooks": settings.WebhookSettings,
 }
@@ -265,5 +268,11 @@ def test_json_examples_parse(page: Path, body: str) -> None:
 
 @pytest.mark.parametrize(("page", "body"), _blocks("yaml"), ids=lambda part: getattr(part, "name", ""))
 def test_configuration_examples_are_valid(page: Path, body: str) -> None:
-    """Every YAML example is a configuration that is accepted."""
-    assert settings.Settings.model_validate(yaml.safe_load(body)), page.name
+    """Every YAML example is a configuration, a policy or its cases, and is accepted."""
+    data = yaml.safe_load(body)
+    if "arms" in data:
+        assert read_policy(data["policy"], body), page.name
+    elif "cases" in data:
+        assert read_cases(page.name, body), page.name
+    else:
+        assert settings.Settings.model_validate(data), page.name

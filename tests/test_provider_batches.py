@@ -159,13 +159,14 @@ def test_a_batch_runs_at_anthropic_for_half_the_price(gateway: GatewayProcess, c
         ([line("a", GPT), line("b", "gpt-5.4", max_tokens=None, max_completion_tokens=50)], CHAT),
         ([line("a", CLAUDE)], CHAT),
         ([line("a", GPT), line("b", "nobody")], CHAT),
+        ([line("a", GPT), line("b", GPT, ponder={"max_cost_usd": 1})], CHAT),
         ([_messages_line("a", GPT)], "/v1/messages"),
     ],
 )
 def test_other_batches_are_answered_here(
     gateway: GatewayProcess, gpt: BatchingOpenAI, claude: BatchingAnthropic, lines: list[Any], endpoint: str
 ) -> None:
-    """Two upstreams, two models at OpenAI, another dialect, or a model that nobody has: the batch is answered here."""
+    """Two upstreams, two models at OpenAI, another dialect, an unknown model or hints: the batch is answered here."""
     for each in lines:
         each["body"] = {name: value for name, value in each["body"].items() if value is not None}
     with client_of(gateway) as client:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from gateway.dialects.json_bytes import loads, top_level_spans
-from gateway.domain.ask import Ask, Endpoint
+from gateway.domain.ask import NO_HINTS, Ask, Endpoint
 from gateway.domain.background import LineFault
 from gateway.errors import InvalidRequest
 from gateway.http.door import read_ask
@@ -18,12 +18,13 @@ _AROUND_BODY = 4096
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One request of a batch."""
+    """One request of a batch; ``has_hints`` where its body has a ``ponder`` field."""
 
     number: int
     custom_id: str
     model: str
     body: bytes
+    has_hints: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def read_line(raw: RawLine, endpoint: Endpoint, *, most_bytes: int) -> Line | Li
         _check(ask)
     except InvalidRequest as fault:
         return LineFault("invalid_request", fault.message, raw.number, f"body.{fault.param}" if fault.param else "body")
-    return Line(raw.number, custom_id, ask.model, body)
+    return Line(raw.number, custom_id, ask.model, body, has_hints=ask.hints is not NO_HINTS)
 
 
 def _check(ask: Ask) -> None:

@@ -17,6 +17,7 @@ from gateway.background.steward import Steward
 from gateway.dialects.json_bytes import loads
 from gateway.domain.background import BatchClaim, Claim, JobState, Outcome
 from gateway.domain.chat import Dialect
+from gateway.domain.identity import new_request_id
 from gateway.errors import (
     PonderError,
     RateLimited,
@@ -31,7 +32,6 @@ from gateway.flow.reply import Whole
 from gateway.flow.serve import serve
 from gateway.http.dialects import ENDPOINTS
 from gateway.http.faults import error_body
-from gateway.domain.identity import new_request_id
 from gateway.http.shelf import Shelf
 from gateway.ports import KeyDirectory
 from gateway.telemetry import Meter

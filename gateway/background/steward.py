@@ -21,10 +21,10 @@ from gateway.domain.background import (
     LineFault,
     StoredFile,
 )
+from gateway.domain.identity import new_id
 from gateway.errors import PonderError
 from gateway.http.dialects import ENDPOINTS
 from gateway.http.files import FILE_PREFIX
-from gateway.domain.identity import new_id
 from gateway.http.shelf import Shelf
 from gateway.store.files import FileDraft
 
@@ -94,7 +94,9 @@ class Steward:
             await self._shelf.batches.finish(claim, refused, (), now=now, kept_until=kept_until)
             return
         place = batch.provider
-        if place is None and not await self._shelf.batches.entered(batch.id):
+        # Hints are kept here: a provider knows no deadline and no ceiling of one request.
+        is_open = place is None and not judgement.has_hints
+        if is_open and not await self._shelf.batches.entered(batch.id):
             place = self._provider.choose(batch, judgement.models, judgement.size)
         # Where it goes is stored before any line is: whoever goes on with it sends the rest there too.
         batch = replace(batch, provider=place)
@@ -121,6 +123,7 @@ class Steward:
             if isinstance(line, Line):
                 judgement.models.add(line.model)
                 judgement.size += len(line.body)
+                judgement.has_hints |= line.has_hints
                 first = first_lines.setdefault(line.custom_id, line.number)
                 if first == line.number:
                     continue
@@ -210,6 +213,7 @@ class _Judgement:
     total: int = 0
     size: int = 0
     models: set[str] = field(default_factory=set)
+    has_hints: bool = False
 
 
 class _Results:

@@ -18,7 +18,7 @@ from typing import Self
 
 import numpy as np
 
-from gateway.difficulty.embedding import StaticEmbedding
+from gateway.difficulty.embedding import DIMENSIONS, StaticEmbedding
 from gateway.difficulty.features import DIFFICULTY, FEATURES, measure
 from gateway.difficulty.weights import Floats, Weights, read_weights
 from gateway.domain.excerpt import excerpt
@@ -36,6 +36,8 @@ LEAST_KNOWN = 0.5
 """Success is predicted where at least this much of a prompt's probability lies in cells with recorded answers."""
 RATE_MARGIN = 0.01
 """Rates are kept this far from 0 and 1 before their logit is taken."""
+CELL_FEATURES = len(FEATURES) + DIMENSIONS
+"""Cells are told from the hand features and the whole text; where the instruction stands says nothing of them."""
 _DIFFICULTY = np.array([FEATURES.index(name) for name in DIFFICULTY])
 _NOTHING_ASKED = Prediction(category=Category.OTHER, confidence=0.0, source=Source.LEARNED)
 
@@ -57,8 +59,6 @@ class Learned:
     def __init__(self, weights: Weights, embedding: StaticEmbedding) -> None:
         self.weights = weights
         self._embedding = embedding
-        self._map = np.vstack((weights.category_map, weights.cell_map))
-        self._bias = np.concatenate((weights.category_bias, weights.cell_bias))
         members = family_members(weights)
         self._members = members
         self._rates = np.concatenate((members * weights.rates[:, 0], members * weights.rates[:, 1]))
@@ -85,10 +85,10 @@ class Learned:
     def judge(self, text: str) -> Judgement:
         """What the model computes of a text."""
         vector = self._vector(excerpt(text))
-        logits = self._map @ vector + self._bias
-        border = len(self.weights.category_bias)
-        cells = softmax(logits[border:])
-        return Judgement(softmax(logits[:border]), cells, self._success(cells, vector))
+        weights = self.weights
+        categories = softmax(weights.category_map @ vector + weights.category_bias)
+        cells = softmax(weights.cell_map @ vector[:CELL_FEATURES] + weights.cell_bias)
+        return Judgement(categories, cells, self._success(cells, vector))
 
     def _vector(self, text: str) -> Floats:
         return combined(standardised(measure(text), self.weights.mean, self.weights.scale), self._embedding.embed(text))

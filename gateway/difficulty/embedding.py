@@ -42,7 +42,7 @@ class StaticEmbedding:
         """From the files of the installed package; raises :class:`ConfigurationError` if they are not there."""
         folder = _folder()
         try:
-            tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+            tokenizer = Tokenizer.from_str((folder / _TOKENIZER).read_text("utf-8"))
             table = _mapped(folder / _TABLE)
         except (OSError, ValueError, KeyError, struct.error) as fault:
             raise ConfigurationError(

@@ -116,6 +116,19 @@ class Capability:
         """Whether the model thinks when nothing is sent; unknown counts as yes where thinking is native."""
         return self.control is not Control.PLAIN and self.default != OFF
 
+    def obstacle(self, *, is_chat: bool, has_tools: bool, is_stream: bool) -> str | None:
+        """Why the model cannot serve a request at all, whatever is done about its thinking; None where it can.
+
+        ``is_chat``: whether it would be asked in Chat Completions.
+        """
+        if has_tools and self.takes_tools is False:
+            return "takes no tools"
+        if is_chat and has_tools and self.tools_in_chat is Taken.NEVER:
+            return "takes tools in the Responses API only"
+        if not self.thinks_unstreamed and not self.can_stop_thinking and not is_stream:
+            return "always thinks, and answers in streams only"
+        return None
+
     def prefers_responses(self, *, has_tools: bool, effort: str | None) -> bool:
         """Whether a request loses something in Chat Completions that it keeps in the Responses API."""
         loses_tools = has_tools and self.tools_in_chat is not Taken.ALWAYS

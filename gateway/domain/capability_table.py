@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.domain.capabilities import PLAIN, Budget, Capability, Control, Shown, Taken
+from gateway.domain.capabilities import PLAIN, Budget, Capability, Control, Taken
 from gateway.domain.chat import ThinkingMode
 
 
@@ -155,8 +155,14 @@ TABLE: Final[tuple[Row, ...]] = (
     ),
     *_rows(
         "openai azure",
-        (r"gpt-5(\.\d)?-chat|chat-latest", replace(_GPT_5, family="gpt-5-chat", levels=("medium",))),
-        (r"gpt-5(\.\d)?-pro-?|o[13]-pro", replace(_GPT_5, family="gpt-5-pro", levels=("high",), default="high")),
+        (r"gpt-5-chat", replace(PLAIN, family="gpt-5-chat")),
+        (r"gpt-5\.\d-chat|chat-latest", replace(_GPT_5, family="gpt-5.1-chat", levels=("medium",))),
+        (r"gpt-5-pro", replace(_GPT_5, family="gpt-5-pro", levels=("high",), default="high")),
+        (r"gpt-5\.\d-pro", replace(_GPT_5, family="gpt-5.2-pro", levels=("medium", "high", "xhigh"), default=None)),
+        (
+            r"gpt-5\.(1-codex-max|[2-9]-codex)",
+            replace(_GPT_5, family="gpt-5.2-codex", levels=(*_LOW_TO_HIGH, "xhigh"), default=None),
+        ),
         (r"gpt-5(\.\d)?-codex", replace(_GPT_5, family="gpt-5-codex", levels=_LOW_TO_HIGH)),
         (r"gpt-6-astra|gpt-6\.1", _GPT_6_ALWAYS),
         (r"gpt-[6-9]", _GPT_6),
@@ -243,8 +249,6 @@ TABLE: Final[tuple[Row, ...]] = (
 
 REASONING = Capability(family="reasoning", control=Control.EFFORT, levels=_LOW_TO_HIGH, default=None)
 """A model at a provider without a row, of which the price list says that it reasons."""
-TAGGED = replace(_VLLM, family="vllm-without-parser", budget=None, shown=Shown.TAGGED)
-"""A model on vLLM without a reasoning parser: its thinking comes between tags, and no number is taken."""
 
 
 def find(provider: str, model: str, *, reasons: bool = False) -> Capability:

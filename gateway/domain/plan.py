@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.domain.arm import Arm
@@ -49,10 +49,17 @@ class Plan:
     rule: str | None = None
     """The policy's rule that applied; None where its defaults did."""
     fallbacks: tuple[Arm, ...] = ()
-    """What is tried next, in this order; each could have answered within the same ceilings."""
+    """What is tried next, in this order; each could have answered within the same cost and time."""
+    fallback_output_tokens: Mapping[str, int] = field(default_factory=dict)
+    """The output limit with which a fallback stays under the cost ceiling, by its name; none where it needs none."""
     estimated_cost: Usd | None = None
     """What the arm is expected to cost; None until its answers' lengths are known."""
     is_observed: bool = False
     """Only recorded: the ask was answered as if there were no policy."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What was decided from, in the words of the policy's cases; a policy can be tried on it again."""
+
+    def falling_back_to(self, arm: Arm) -> Plan:
+        """The plan with the output limit of a fallback: a dearer arm may write less for the same money."""
+        limit = self.fallback_output_tokens.get(arm.name)
+        return replace(self, ceilings=replace(self.ceilings, output_tokens=limit))

@@ -100,6 +100,8 @@ async def _fall_back(exchange: Exchange, error: UpstreamError) -> Route:
     while exchange.fallbacks and not isinstance(error, UpstreamRefused) and exchange.left_s > _WORTH_A_FALLBACK_S:
         arm = exchange.fallbacks.pop(0)
         failed = exchange.model
+        assert exchange.plan is not None  # noqa: S101  its fallbacks are being tried
+        exchange.plan = exchange.plan.falling_back_to(arm)
         try:
             route = await route_to(exchange, model_of(exchange, arm), arm)
         except InvalidRequest:  # its provider cannot be told what this ask says

@@ -149,7 +149,6 @@ async def _gather(exchange: Exchange, policy: ActivePolicy, *, knows_budget: boo
         has_schema=prompt.has_schema,
         is_stream=ask.is_stream,
         is_tool_turn=where.is_tool_turn,
-        team_name=key.team_name,
     )
     left = None
     if knows_budget or policy.reads_budget:

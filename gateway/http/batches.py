@@ -10,13 +10,13 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from gateway.dialects.json_bytes import check_object, dumps, loads
 from gateway.domain.ask import Operation
 from gateway.domain.background import Batch, BatchState, FilePurpose, fault_document
+from gateway.domain.identity import new_id
 from gateway.domain.key import Key
 from gateway.errors import Conflict, InvalidRequest, NotFound
 from gateway.flow.house import House
 from gateway.http.access import admitted
 from gateway.http.dialects import ENDPOINTS
 from gateway.http.files import listing
-from gateway.domain.identity import new_id
 from gateway.http.shelf import REFUSALS, WINDOW_S, Shelf, small_body
 
 BATCH_PREFIX = "batch_ponder"

@@ -10,11 +10,11 @@ from fastapi.responses import StreamingResponse
 
 from gateway.dialects.json_bytes import dumps
 from gateway.domain.background import FilePurpose, StoredFile
+from gateway.domain.identity import new_id
 from gateway.domain.key import Key
 from gateway.errors import InvalidRequest, NotFound, TooLarge
 from gateway.flow.house import House
 from gateway.http.access import admitted
-from gateway.domain.identity import new_id
 from gateway.http.multipart import OVERHEAD_BYTES, Form, read_form
 from gateway.http.shelf import REFUSALS, Shelf, arriving
 

@@ -56,7 +56,6 @@ async def read_form(
         async for piece in body:
             arrived += len(piece)
             parser.write(piece)
-            reading.check()
             if reading.form.size > most_bytes or arrived > most_bytes + OVERHEAD_BYTES:
                 raise TooLarge(f"the file has more than {most_bytes} bytes, the limit set by background.max_file_bytes")
             for data in reading.taken():
@@ -102,11 +101,6 @@ class _Reading:
         pieces, self._pieces = self._pieces, []
         return pieces
 
-    def check(self) -> None:
-        """Raises InvalidRequest for fields that are larger or more than any form needs."""
-        if len(self._value) > _FIELD_BYTES or len(self.form.fields) > _FIELDS:
-            raise InvalidRequest(f"beside its file the form may have {_FIELDS} fields of {_FIELD_BYTES} bytes")
-
     def _begin_part(self) -> None:
         self._headers = {}
         self._value.clear()
@@ -132,11 +126,19 @@ class _Reading:
             self._pieces.append(data[start:end])
         else:
             self._value += data[start:end]
+            if len(self._value) > _FIELD_BYTES:
+                raise _too_much()
 
     def _end_part(self) -> None:
         if not self._is_file and self._field:
             self.form.fields[self._field] = self._value.decode("utf-8", "replace")
+            if len(self.form.fields) > _FIELDS:
+                raise _too_much()
         self._is_file = False
 
     def _end(self) -> None:
         self.has_ended = True
+
+
+def _too_much() -> InvalidRequest:
+    return InvalidRequest(f"beside its file the form may have {_FIELDS} fields of {_FIELD_BYTES} bytes", param="file")

@@ -11,13 +11,13 @@ from fastapi import APIRouter, Path, Request, Response
 from gateway.dialects.json_bytes import dumps, loads, splice, without
 from gateway.domain.ask import Ask
 from gateway.domain.background import RESPONSE_PREFIX, Job, JobStanding, JobState
+from gateway.domain.identity import new_id
 from gateway.domain.key import Key, may_use
 from gateway.errors import Conflict, Forbidden, InvalidRequest, NotFound, UnknownModel
 from gateway.flow.admit import admit
 from gateway.flow.house import House
 from gateway.flow.reply import Whole, request_id_headers
 from gateway.http.access import admitted
-from gateway.domain.identity import new_id
 from gateway.http.shelf import REFUSALS, WINDOW_S, Shelf
 
 _CREDENTIALS = frozenset({"authorization", "x-api-key", "content-length", "content-encoding"})

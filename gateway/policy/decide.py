@@ -63,6 +63,7 @@ def decide(policy: ReadyPolicy, facts: Facts, profile: Profile | None, snapshots
         reasons.append(f"at most {taken.output_tokens} output tokens fit under ${show(as_usd(limits.cost))}")
     if taken.arm.arm.name == policy.reference:
         reasons.extend(policy.notes)
+    others = [option for option in usable if option is not taken]
     return Plan(
         arm=taken.arm.arm,
         ceilings=Ceilings(as_usd(limits.cost), taken.output_tokens, limits.deadline_s),
@@ -75,7 +76,10 @@ def decide(policy: ReadyPolicy, facts: Facts, profile: Profile | None, snapshots
         difficulty=difficulty,
         propensities=propensities,
         rule=None if rule is None else rule.name,
-        fallbacks=tuple(option.arm.arm for option in usable if option is not taken),
+        fallbacks=tuple(option.arm.arm for option in others),
+        fallback_output_tokens={
+            option.arm.arm.name: option.output_tokens for option in others if option.output_tokens is not None
+        },
         estimated_cost=_estimate(taken, facts, snapshots),
         is_observed=policy.is_observed,
         facts=kept,
@@ -104,6 +108,8 @@ class Limits:
 
     def within(self, rule: ReadyRule) -> Limits:
         """These, and the rule's own."""
+        if rule.max_cost is None and rule.deadline_s is None:
+            return self
         cost, deadline_s = self.cost, self.deadline_s
         if rule.max_cost is not None and not self.is_cost_chosen:
             cost = min(cost, rule.max_cost)

@@ -31,7 +31,7 @@ def explain(plan: Plan) -> tuple[str, ...]:
 def describe_arm(arm: Arm) -> str:
     """What an arm does, in words."""
     if arm.strategy is Strategy.CASCADE:
-        return f"{' → '.join(arm.cascade)}, stepping up where an answer is less sure than {arm.escalate_below:g}"
+        return f"{' → '.join(arm.cascade)}, stepping up where an answer is less sure than {arm.escalate_below}"
     parts = [str(arm.model)]
     if arm.effort is not None:
         parts.append(f"effort {arm.effort}")

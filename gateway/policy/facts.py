@@ -56,7 +56,6 @@ class Facts:
     is_stream: bool = False
     is_tool_turn: bool = False
     """The last turn brings results of tools: whoever called them goes on."""
-    team_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def recorded(facts: Facts, snapshots: Snapshots) -> dict[str, Any]:
         ("difficulty", prediction.difficulty),
         ("output_tokens", demand.output_tokens_asked),
         ("team", key.team_id),
-        ("team_name", facts.team_name),
+        ("team_name", key.team_name),
         ("deadline_s", hints.deadline_s),
         ("max_cost_usd", hints.max_cost_usd),
         ("sticky_arm", snapshots.sticky_arm),

@@ -160,17 +160,24 @@ def _too_dear(least: int, situation: Situation) -> Drop:
 
 
 def _too_slow(arm: ReadyArm, option: Option, situation: Situation) -> Drop | None:
+    p95_s = _p95_s(arm, situation, None)
+    if p95_s is not None and p95_s > situation.deadline_s and option.output_tokens is not None:
+        # An output limit can only shorten an answer; it is looked up where that may save the arm.
+        p95_s = _p95_s(arm, situation, option.output_tokens)
+    if p95_s is None or p95_s <= situation.deadline_s:
+        return None
+    return Drop(
+        Stage.TOO_SLOW,
+        f"one in twenty of its answers takes over {p95_s:.3g} s, and the deadline is {situation.deadline_s:g} s",
+    )
+
+
+def _p95_s(arm: ReadyArm, situation: Situation, output_tokens: int | None) -> float | None:
     under_way = situation.snapshots.calls_under_way
     known = situation.snapshots.latencies.find(
         arm.arm.name,
         prompt_tokens=situation.facts.prompt_tokens,
-        output_tokens_at_most=option.output_tokens,
-        calls_under_way=1 + max((under_way.get(leg.model.upstream, 0) for leg in arm.legs), default=0),
+        output_tokens_at_most=output_tokens,
+        calls_under_way=1 + max(under_way.get(leg.model.upstream, 0) for leg in arm.legs),
     )
-    if known is None or known.total_p95_s <= situation.deadline_s:
-        return None
-    return Drop(
-        Stage.TOO_SLOW,
-        f"one in twenty of its answers takes over {known.total_p95_s:.3g} s, and the deadline is "
-        f"{situation.deadline_s:g} s",
-    )
+    return None if known is None else known.total_p95_s

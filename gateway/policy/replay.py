@@ -87,7 +87,7 @@ def recall(record: View) -> Recalled:
 def recalled(document: FactsDocument) -> Recalled:
     """The ask that the document describes."""
     facts = Facts(
-        key=Key(document.key, document.key_name or document.key, document.team, may_override=document.may_override),
+        key=_key(document),
         demand=_demand(document),
         prediction=_prediction(document),
         prompt_tokens=document.tokens,
@@ -97,7 +97,6 @@ def recalled(document: FactsDocument) -> Recalled:
         has_schema=document.has_schema,
         is_stream=document.stream,
         is_tool_turn=document.tool_turn,
-        team_name=document.team_name,
     )
     remaining = document.remaining_budget_usd
     snapshots = Snapshots(
@@ -113,6 +112,16 @@ def recalled(document: FactsDocument) -> Recalled:
 
 _NEVER_EXPLORES = 0.999999
 """A draw above every share that may be explored."""
+
+
+def _key(document: FactsDocument) -> Key:
+    return Key(
+        id=document.key,
+        name=document.key_name or document.key,
+        team_id=document.team,
+        team_name=document.team_name,
+        may_override=document.may_override,
+    )
 
 
 def _demand(document: FactsDocument) -> Demand:

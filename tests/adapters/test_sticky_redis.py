@@ -94,6 +94,21 @@ async def test_a_redis_that_is_away_makes_nothing_sticky(own_redis: RedisServer)
     await sticky.close()
 
 
+async def test_a_redis_that_was_away_is_left_alone_for_a_while(own_redis: RedisServer) -> None:
+    """During the pause after a failure Redis is not asked, even if it is back, and each miss is counted."""
+    sticky = RedisSticky(own_redis.url, timeout_s=_PATIENT_S, pause_s=3600.0)
+    sticky.put(ONE, THINK, expires_s=60)
+    assert await sticky.get(ONE) == THINK
+    own_redis.kill()
+    assert await sticky.get(ONE) is None
+    own_redis.start()
+    sticky.put(ONE, THINK, expires_s=60)
+    assert await sticky.get(ONE) is None
+    assert sticky.failures == 3
+    assert own_redis.command("DBSIZE") == b":0\r\n"
+    await sticky.close()
+
+
 async def test_what_cannot_be_kept_is_counted(own_redis: RedisServer) -> None:
     """A put that Redis does not answer fails for nobody, and is counted."""
     sticky = RedisSticky(own_redis.url, timeout_s=0.2)

@@ -43,6 +43,7 @@ _ROWS: dict[str, Callable[[], servers.Row]] = {
     "gateway": gateways.gateway,
     "limits": gateways.limited,
     "redis": gateways.with_redis,
+    "auto": gateways.deciding,
     "portkey": peers.portkey,
     "litellm": peers.litellm,
 }

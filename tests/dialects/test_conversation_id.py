@@ -131,6 +131,12 @@ def test_long_texts_count_by_their_ends_and_length() -> None:
     assert len({_id(CHAT, _chat(_user(), system=text)) for text in texts}) == 4
 
 
+@pytest.mark.parametrize("dialect", OPENINGS)
+def test_cut_emoji_are_no_trouble(dialect: Dialect) -> None:
+    """Text that is no valid Unicode, as clients send it, has an identity too."""
+    assert _id(dialect, OPENINGS[dialect](_user("cut \ud83d emoji"))) != _id(dialect, OPENINGS[dialect](_user("cut")))
+
+
 def test_a_stored_conversation_is_named_by_its_provider() -> None:
     """A chain of stored answers is followed from answer to answer, and a stored conversation has one name."""
     chained = {"input": "Why?", "previous_response_id": "resp_1"}

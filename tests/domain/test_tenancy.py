@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -55,6 +56,7 @@ def test_a_key_carries_its_teams_terms() -> None:
         accounts=(Account("key:key_1", _LIMITS), Account("team:team_1", Limits(concurrency=3))),
         priority=Priority.BACKGROUND,
         expires_at=200.0,
+        team_name="red",
     )
 
 
@@ -91,3 +93,13 @@ def test_keys_with_a_role_are_an_admins_business(role: Role) -> None:
         Author("key_2", role, 0.0).check_may_change(_KEY)
     Author("key_2", Role.ADMIN, 0.0).check_may_change(_KEY)
     Author("key_2", role, 0.0).check_may_change(IssuedKey("k", KeyTerms("k"), 0.0))
+
+
+def test_a_key_follows_its_own_policy_else_its_teams() -> None:
+    """The key's policy goes before its team's; without either, none is named."""
+    named = replace(_KEY, terms=replace(_KEY.terms, policy="thrift"))
+    team = replace(_TEAM, terms=replace(_TEAM.terms, policy="careful"))
+    cases = [(named, team), (named, None), (_KEY, team), (_KEY, _TEAM), (_KEY, None)]
+    assert [to_key(key, owner, _SECRET).policy for key, owner in cases] == ["thrift", "thrift", "careful", None, None]
+    assert key_document(named)["policy"] == "thrift"
+    assert team_document(team)["policy"] == "careful"

@@ -85,6 +85,12 @@ def test_a_snapshot_is_a_second_old_at_most_and_never_changes(clock: TurningCloc
     assert after.find("think", prompt_tokens=500) is not None
     clock.turn(REFRESH_S)
     assert learner.snapshot() is after
+    _note(learner, 9.0, times=300)
+    clock.turn(REFRESH_S)
+    found = after.find("think", prompt_tokens=500)
+    assert found is not None
+    assert (found.total_p95_s, found.samples) == (1.0, 30)
+    assert _p95(learner) == 9.0
 
 
 def test_what_was_measured_fades(clock: TurningClock) -> None:
@@ -150,6 +156,19 @@ def test_memory_is_bounded(clock: TurningClock) -> None:
     assert _p95(learner, arm="arm199") == 1.0
     assert _p95(learner, arm="arm0") is None
     assert known.tokens.keys() <= {arm for arm, _ in known.by_bucket}
+
+
+def test_what_is_in_use_is_kept(clock: TurningClock) -> None:
+    """An arm that is taken again and again outlives any number of others that are taken once."""
+    learner = LatencyLearner(clock, most_cells=60)
+    for number in range(100):
+        _note(learner, 2.0, arm="steady")
+        _note(learner, 1.0, arm=f"arm{number}")
+        clock.turn(REFRESH_S)
+        learner.snapshot()
+    found = learner.snapshot().find("steady", prompt_tokens=500)
+    assert found is not None
+    assert found.samples == 100
 
 
 def test_nobody_has_to_ask_for_memory_to_stay_bounded(clock: TurningClock) -> None:

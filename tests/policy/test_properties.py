@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.ask import Hints
-from gateway.domain.money import from_nanos
+from gateway.domain.money import QUANTUM, from_nanos
 from gateway.domain.plan import Plan
 from gateway.domain.prediction import Category, Prediction, Source
 from gateway.domain.pricing import ceiling
@@ -43,11 +43,18 @@ PREDICTIONS = st.builds(
 )
 ASKS = st.builds(
     Facts,
-    key=st.booleans().map(lambda may: replace(KEY, may_override=may)),
+    key=st.builds(
+        lambda may, team: replace(KEY, may_override=may, team_id=team, team_name=team and f"{team} by name"),
+        st.booleans(),
+        st.sampled_from([None, "team-1"]),
+    ),
     demand=DEMANDS,
     prediction=PREDICTIONS,
     prompt_tokens=st.integers(0, 100_000),
     has_tools=st.booleans(),
+    has_images=st.booleans(),
+    is_stream=st.booleans(),
+    turns=st.integers(1, 9),
 )
 WORLDS = st.builds(
     Snapshots,
@@ -68,11 +75,22 @@ def _decided(facts: Facts, world: Snapshots, u: float) -> Plan | None:
 @given(ASKS, WORLDS, DRAWS)
 @settings(max_examples=400)
 def test_no_plan_can_cost_more_than_its_ceiling(facts: Facts, world: Snapshots, u: float) -> None:
-    """All calls of the arm, each at its dearest, stay under the plan's ceiling; so do its fallbacks'."""
+    """All calls of the arm, each at its dearest, stay under the plan's ceiling; so do those of each fallback."""
     decided = _decided(facts, world, u)
     if decided is None:
         return
-    demand = facts.demand
+    limit = decided.ceilings.cost
+    assert limit is not None
+    for answering in (decided, *(replace(decided.falling_back_to(arm), arm=arm) for arm in decided.fallbacks)):
+        assert _dearest(answering, facts.demand) <= limit
+    hint = facts.demand.hints.max_cost_usd
+    assert hint is None or limit <= hint
+    assert world.remaining_budget is None or limit <= world.remaining_budget
+
+
+def _dearest(decided: Plan, demand: Demand) -> Decimal:
+    """What the plan's arm can cost at most, worked out by the price itself, to the nano-dollar below."""
+    total = Decimal(0)
     for leg in EXPLORING.arms[decided.arm.name].legs:
         model = MODELS[leg.model.name]
         assert model.price is not None
@@ -80,12 +98,8 @@ def test_no_plan_can_cost_more_than_its_ceiling(facts: Facts, world: Snapshots, 
         output = most if decided.ceilings.output_tokens is None else min(decided.ceilings.output_tokens, most)
         prompt = min(demand.prompt_tokens_at_most, model.context_tokens or demand.prompt_tokens_at_most)
         call = ceiling(model.price, prompt, output, demand.candidates)
-        assert decided.ceilings.cost is not None
-        assert call * leg.calls <= decided.ceilings.cost + Decimal(leg.calls).scaleb(-9)
-    hint = demand.hints.max_cost_usd
-    assert decided.ceilings.cost is not None
-    assert hint is None or decided.ceilings.cost <= hint
-    assert world.remaining_budget is None or decided.ceilings.cost <= world.remaining_budget
+        total += leg.calls * (call - QUANTUM)
+    return total
 
 
 @given(ASKS, WORLDS, DRAWS)

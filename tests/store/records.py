@@ -92,6 +92,7 @@ FULL = request(
         propensities={"step-up": 0.97, "think": 0.03},
         rule="checkable work",
         fallbacks=(Arm("think", "claude", effort="medium", like=Anchor.STRONG), Arm("fast", "gpt-mini")),
+        fallback_output_tokens={"think": 2048},
         estimated_cost=usd("0.0123"),
         is_observed=True,
         facts={"category": "math", "tokens": 120, "tag": {"app": "tutor"}},

@@ -68,6 +68,22 @@ async def test_a_key_is_found_by_its_whole_secret(ring: StoredKeyRing, keys: Key
     assert [ring.find(wrong) for wrong in ("secret-", "secret-11", "SECRET-1", "", "\ud800", "\x00")] == [None] * 6
 
 
+async def test_a_key_is_found_by_its_id(ring: StoredKeyRing, keys: Keys) -> None:
+    """Whichever of its secrets is still good, and revoked ones too, as what they are; admin.key has no such id."""
+    await keys.create("key_1", KeyTerms("one"), _stored("first"), by=ADMIN)
+    await keys.rotate("key_1", _stored("second"), grace_s=60, by=ADMIN)
+    await ring.refresh()
+    found = ring.find_by_id("key_1")
+    assert found is not None
+    assert (found, found.expires_at) == (ring.find("second"), None)
+    assert [ring.find_by_id(wrong) for wrong in ("one", "first", "", "admin")] == [None] * 4
+    await keys.revoke("key_1", by=ADMIN)
+    await ring.refresh()
+    revoked = ring.find_by_id("key_1")
+    assert revoked is not None
+    assert not revoked.is_active
+
+
 async def test_another_pepper_finds_nothing(keys: Keys, changes: Changes) -> None:
     """A digest made with another pepper is another digest: a copied database opens nothing elsewhere."""
     await keys.create("key_1", KeyTerms("one"), _stored("secret-1"), by=ADMIN)

@@ -20,6 +20,13 @@ async def test_a_request_tells_its_time_and_its_calls_their_tokens(sink: Sink, d
     assert await Timings(database).latest(10) == [Timing("default\nstep-up", 10, 5, 6, 0.25, 0.5)]
 
 
+async def test_draws_of_one_prompt_are_one_prompt(sink: Sink, database: Database) -> None:
+    """A search asks the same prompt many times: its length counts once, what was answered counts each time."""
+    draws = tuple(call(attempt=1, usage=Usage(input_tokens=100, output_tokens=40, thinking_tokens=7)) for _ in range(3))
+    await Records(sink).keep([request(calls=draws)])
+    assert await Timings(database).latest(10) == [Timing("gpt-mini", 100, 120, 21, 0.25, 0.5)]
+
+
 async def test_the_latest_come_oldest_first(sink: Sink, database: Database) -> None:
     """Of many requests the newest are taken, and returned in the order in which they began."""
     seconds = [request(number, started_at=NOON + number, total_s=float(number)) for number in range(1, 8)]

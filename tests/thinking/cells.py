@@ -8,14 +8,15 @@ from typing import Any
 
 from gateway.adapters.anthropic_upstream import AnthropicUpstream
 from gateway.adapters.litellm_upstream import LiteLLMUpstream
+from gateway.adapters.model_facts import capability_of
 from gateway.adapters.openai_upstream import OpenAIUpstream
 from gateway.dialects.json_bytes import dumps
 from gateway.domain.capabilities import Capability
-from gateway.domain.capability_table import TAGGED, find
 from gateway.domain.chat import Dialect
 from gateway.domain.thinking import Actuation, Wish
 from gateway.errors import UpstreamRefused
 from gateway.ports import Upstream, UpstreamCall
+from gateway.thinking_settings import ThinkingSettings
 from tests.thinking.rules import Understood
 from tests.thinking.server import RULES
 from tests.upstreams import anthropic_rules, anthropic_server, openai_rules, openai_server
@@ -25,6 +26,8 @@ PATHS = {CHAT: "/chat/completions", RESPONSES: "/responses", MESSAGES: "/v1/mess
 LIMITS = {CHAT: "max_tokens", RESPONSES: "max_output_tokens", MESSAGES: "max_tokens"}
 BY_LITELLM = frozenset({"gemini", "deepseek", "dashscope", "mistral", "xai", "openrouter", "hosted_vllm"})
 CEILING = 60_000
+UNPARSED = ThinkingSettings(takes_tokens=False, shown="tagged")
+"""What an operator says of a model on a vLLM without a reasoning parser."""
 SCHEMA = {"type": "object", "properties": {}}
 
 WISHES = (
@@ -49,7 +52,8 @@ class Cell:
 
     @property
     def capability(self) -> Capability:
-        return TAGGED if self.model == "unparsed" else find(self.provider, self.model)
+        told = UNPARSED if self.model == "unparsed" else None
+        return capability_of(self.provider, self.model, listed=None, reported=None, told=told)
 
 
 @dataclass(frozen=True, slots=True)

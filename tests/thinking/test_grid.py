@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.thinking import actuate, obstacle
+from gateway.adapters.thinking import actuate
 from gateway.domain.thinking import Actuation, Wish
 from tests.adapters.litellm_calls import AS_LITELLM_WARNS
 from tests.thinking.cells import (
     CEILING,
+    CHAT,
     SOME_WISHES,
     VARIANTS,
     WISHES,
@@ -68,7 +69,9 @@ async def test_nothing_possible_is_refused_and_nothing_is_changed_in_silence(
 async def check(cell: Cell, server: Any, upstream: Any, body: dict[str, Any], wish: Wish) -> None:
     """One combination."""
     where = f"{cell.name}: {wish.record} {body}"
-    impossible = obstacle(cell.capability, cell.dialect, body)
+    impossible = cell.capability.obstacle(
+        is_chat=cell.dialect is CHAT, has_tools="tools" in body, is_stream="stream" in body
+    )
     actuation = actuate(cell.capability, cell.dialect, body, wish, max_output_tokens=CEILING)
     sent = actuated(body, actuation)
     refused = await send(upstream, cell.dialect, sent)

@@ -51,7 +51,7 @@ USAGE_MEMBERS = (
 )
 PLAN_MEMBERS = (
     *("reasons", "policy", "policy_digest", "profile_version", "category", "difficulty", "propensities"),
-    *("rule", "is_observed", "facts"),
+    *("rule", "is_observed", "facts", "fallback_output_tokens"),
 )
 ARM_MEMBERS = (
     *("name", "model", "effort", "thinking_tokens", "strategy", "parameters", "verifier", "cascade"),

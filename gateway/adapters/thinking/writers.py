@@ -42,13 +42,14 @@ def _write_anthropic(draft: Draft, setting: Setting) -> None:
         return
     modes = draft.capability.modes
     config: dict[str, Any] | None = None
-    if not setting.is_on:
+    if not setting.is_on and draft.capability.thinks_by_default:
         off = ThinkingMode.DISABLED if ThinkingMode.DISABLED in modes else ThinkingMode.BETWEEN_TOOLS
         config = {"type": off.value}
-    elif setting.tokens is not None:
+    elif setting.is_on and setting.tokens is not None:
         config = {"type": "enabled", "budget_tokens": setting.tokens, **_display(draft)}
-    elif ThinkingMode.ADAPTIVE in modes and not in_unthinking_tool_turn(draft):
-        config = {"type": "adaptive", **_display(draft)}
+    elif setting.is_on and ThinkingMode.ADAPTIVE in modes and not in_unthinking_tool_turn(draft):
+        # Newer models leave their thinking out by default.
+        config = {"type": "adaptive", "display": "summarized", **_display(draft)}
     if config is None:
         draft.drop("thinking")
     else:
@@ -64,8 +65,8 @@ def _write_anthropic(draft: Draft, setting: Setting) -> None:
 
 
 def _display(draft: Draft) -> dict[str, Any]:
-    """How the thinking is shown: as the client asks, or summarized, as newer models omit it by default."""
-    return {"display": draft.members("thinking").get("display") or "summarized"}
+    """How the client wants the thinking shown, if it says so."""
+    return {name: shown for name, shown in draft.members("thinking").items() if name == "display" and shown}
 
 
 def in_unthinking_tool_turn(draft: Draft) -> bool:

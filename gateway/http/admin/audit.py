@@ -16,8 +16,8 @@ routes = APIRouter(prefix="/admin/audit", tags=["admin: audit"], responses=REFUS
 
 
 class AuditAnswer(BaseModel):
-    """One change. ``actor`` is a key's id, ``admin`` for admin.key, ``boot`` for a start, or ``command`` for a command
-    on the gateway's machine."""
+    """One change. ``actor`` is a key's id, ``admin`` for admin.key, ``boot`` for a start, ``files`` for a changed
+    policy, or ``command`` for a command on the gateway's machine."""
 
     number: int
     at: datetime

@@ -13,7 +13,7 @@ from gateway.domain.key import Key, Role
 from gateway.domain.limits import Period
 from gateway.domain.secret import Pepper
 from gateway.domain.tenancy import Author
-from gateway.errors import Forbidden, Unauthenticated
+from gateway.errors import Forbidden, InvalidRequest, Unauthenticated
 from gateway.http.admin.gate import CALLER
 from gateway.http.openapi import refusals
 from gateway.policy.reading import Policy
@@ -50,6 +50,14 @@ class Desk:
     recount: Callable[[str, Period], Awaitable[None]]
     reconciliations: Reconciliations
     open_requests: Callable[[], int]
+
+    def check_policy(self, name: str | None) -> None:
+        """Raises InvalidRequest for a policy that is not in force here, with those that are."""
+        names = sorted(self.policies())
+        if name is not None and name not in names:
+            raise InvalidRequest(
+                f"there is no policy {name!r}; there are: {', '.join(names) or 'none'}", param="policy"
+            )
 
 
 def _desk(request: Request) -> Desk:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gateway.domain.chat import Dialect
+from gateway.domain.identity import new_request_id
 from gateway.errors import Forbidden, InvalidRequest, PonderError, TooLarge
 from gateway.flow.admit import admit
 from gateway.flow.house import House
 from gateway.http.asgi import ASGIApp, Message, Receive, Scope, Send
 from gateway.http.door import ClientGone, credential_of, kept_headers
 from gateway.http.faults import error_response
-from gateway.domain.identity import new_request_id
 
 CALLER = "ponder.caller"
 """Where in the scope the gate leaves the key of the caller."""

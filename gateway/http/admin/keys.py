@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from gateway.adapters.key_file import new_secret
+from gateway.domain.identity import new_id
 from gateway.domain.key import Role
 from gateway.domain.secret import hint
 from gateway.domain.tenancy import IssuedKey, KeyTerms, key_document
@@ -24,7 +25,6 @@ from gateway.http.admin.bodies import (
     amended_scope,
 )
 from gateway.http.admin.desk import REFUSALS, UNCACHED, Admin, AtDesk, Desk, Id, Limit, Operator, Reference, Viewer
-from gateway.domain.identity import new_id
 from gateway.store.keys import NewSecret
 
 routes = APIRouter(prefix="/admin/keys", tags=["admin: keys"], responses=REFUSALS, dependencies=UNCACHED)
@@ -40,6 +40,7 @@ def answer(key: IssuedKey) -> KeyAnswer:
 @routes.post("", status_code=201, summary="Issue a key (admin)")
 async def create(body: NewKey, by: Admin, desk: AtDesk) -> IssuedAnswer:
     """The answer holds the secret, this once; only a digest of it is kept."""
+    desk.check_policy(body.policy)
     terms = KeyTerms(
         name=body.name,
         team_id=body.team,
@@ -83,6 +84,7 @@ async def amend(key: Reference, body: KeyAmendment, by: Operator, desk: AtDesk) 
     """What is left out stays as it is. Keys with a role are changed by admins alone."""
     if by.role is not Role.ADMIN and body.model_fields_set - {"limits"}:
         raise Forbidden("an operator changes a key's limits and budgets; the rest takes the role admin")
+    desk.check_policy(body.policy)
     said: dict[str, Any] = body.given("name", "role", "priority", "may_override", "policy")
     if "expires_at" in body.model_fields_set:
         said["expires_at"] = _future(body.expires_at, by.at)

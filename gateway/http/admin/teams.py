@@ -7,12 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from gateway.domain.identity import new_id
 from gateway.domain.key import Role
 from gateway.domain.tenancy import Team, TeamTerms, team_document
 from gateway.errors import Forbidden
 from gateway.http.admin.bodies import NewTeam, Page, TeamAmendment, TeamAnswer, amended_limits, amended_scope
 from gateway.http.admin.desk import REFUSALS, UNCACHED, Admin, AtDesk, Id, Limit, Operator, Reference, Viewer
-from gateway.domain.identity import new_id
 
 routes = APIRouter(prefix="/admin/teams", tags=["admin: teams"], responses=REFUSALS, dependencies=UNCACHED)
 
@@ -25,6 +25,7 @@ def answer(team: Team) -> TeamAnswer:
 @routes.post("", status_code=201, summary="Make a team (admin)")
 async def create(body: NewTeam, by: Admin, desk: AtDesk) -> TeamAnswer:
     """Its limits and budgets are shared by all its keys, and what it may not ask for none of them may."""
+    desk.check_policy(body.policy)
     terms = TeamTerms(body.name, body.scope(), body.all_limits(), body.policy)
     team = await desk.teams.create(new_id("team", by.at), terms, by=by)
     await desk.refresh()
@@ -51,6 +52,7 @@ async def amend(team: Reference, body: TeamAmendment, by: Operator, desk: AtDesk
     """What is left out stays as it is."""
     if by.role is not Role.ADMIN and body.model_fields_set - {"limits"}:
         raise Forbidden("an operator changes a team's limits and budgets; the rest takes the role admin")
+    desk.check_policy(body.policy)
 
     def amended(terms: TeamTerms) -> TeamTerms:
         return replace(

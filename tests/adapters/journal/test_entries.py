@@ -54,6 +54,7 @@ PLANS = st.builds(
     propensities=st.dictionaries(TEXTS, st.floats(0, 1), max_size=2),
     fallbacks=st.lists(ARMS, max_size=2).map(tuple),
     estimated_cost=st.none() | MONEY,
+    fallback_output_tokens=st.dictionaries(TEXTS, COUNTS, max_size=2),
     is_observed=st.booleans(),
     facts=DOCUMENTS,
 )

@@ -17,6 +17,7 @@ FULL: dict[str, Any] = {
     "models": ["gpt-*"],
     "arms": [],
     "policies": None,
+    "policy": "thrift",
     "limits": {"requests_per_minute": 60, "tokens_per_minute": 9007199254740991, "concurrency": 1},
     "budgets": [
         {"period": "day", "amount_usd": "0.000000001", "soft_share": "0.8"},
@@ -117,6 +118,21 @@ def test_a_change_keeps_what_it_does_not_name(admin: Administrator) -> None:
     limits = {**FULL["limits"], "concurrency": None}
     assert changed == {**key, "models": None, "limits": limits, "expires_at": None, "name": body["name"]}
     assert admin.done("PATCH", f"/keys/{key['id']}", {}) == changed
+
+
+def test_a_key_and_a_team_name_their_policy(admin: Administrator) -> None:
+    """A policy in force may be named, changed and taken back; one that is not is refused with those that are."""
+    team, (key, _) = admin.team(policy="careful"), admin.key(policy="thrift")
+    for path, thing in ((f"/teams/{team['id']}", team), (f"/keys/{key['id']}", key)):
+        assert thing["policy"] in {"careful", "thrift"}
+        assert admin.done("PATCH", path, {"policy": "default"})["policy"] == "default"
+        refused = admin.ask("PATCH", path, {"policy": "thirft"})
+        assert refused.status_code == 400
+        assert "careful, default" in refused.json()["error"]["message"]
+        assert refused.json()["error"]["param"] == "policy"
+        assert admin.done("PATCH", path, {"policy": None})["policy"] is None
+    for kind in ("/teams", "/keys"):
+        assert admin.ask("POST", kind, {"name": fresh("k"), "policy": "thirft"}).status_code == 400
 
 
 def test_a_revoked_key_says_so_to_its_holder(admin: Administrator) -> None:

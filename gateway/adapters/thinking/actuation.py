@@ -34,7 +34,7 @@ def actuate(
         requested=wish.record,
         sent=draft.sent,
         remaps=tuple(draft.remarks),
-        reads_tags=capability.shown is Shown.TAGGED or (capability.control is Control.PLAIN and is_thinking),
+        reads_tags=is_thinking and (capability.shown is Shown.TAGGED or capability.control is Control.PLAIN),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gateway.adapters.thinking import actuate, obstacle
-from gateway.domain.capability_table import TAGGED, find
+from gateway.adapters.thinking import actuate
+from gateway.domain.capabilities import Shown
+from gateway.domain.capability_table import find
 from gateway.domain.chat import Dialect
 from gateway.domain.thinking import Actuation, Wish
 from gateway.ports import ThinkingActuator
@@ -41,7 +43,7 @@ def test_a_level_of_a_budgeted_model_becomes_its_number_and_room_is_made() -> No
     done = messages("claude-haiku-4-5", Wish("medium"), 64_000)
     assert done.changes == {
         "max_tokens": 9216,
-        "thinking": {"type": "enabled", "budget_tokens": 8192, "display": "summarized"},
+        "thinking": {"type": "enabled", "budget_tokens": 8192},
     }
     assert done.sent == {"thinking_tokens": 8192}
     assert done.requested == {"effort": "medium"}
@@ -54,7 +56,7 @@ def test_a_level_of_a_budgeted_model_becomes_its_number_and_room_is_made() -> No
 def test_a_number_that_fits_is_sent_without_a_word() -> None:
     """Where the model does exactly what is wished, nothing is remarked."""
     done = messages("claude-sonnet-4-6", Wish(thinking_tokens=2048))
-    assert done.changes == {"thinking": {"type": "enabled", "budget_tokens": 2048, "display": "summarized"}}
+    assert done.changes == {"thinking": {"type": "enabled", "budget_tokens": 2048}}
     assert done.remaps == ()
 
 
@@ -69,7 +71,7 @@ def test_where_the_limit_may_not_be_raised_the_budget_gets_what_is_left() -> Non
 def test_where_no_budget_fits_thinking_is_off() -> None:
     """An output limit below what thinking needs switches it off, and says so."""
     done = messages("claude-haiku-4-5", Wish("high"), 1500, max_tokens=1500)
-    assert done.changes == {"thinking": {"type": "disabled"}}
+    assert done.changes == {}
     assert done.remaps[-1] == "effort high sent as thinking off: the output limit of 1500 leaves no room for more"
     assert done.sent == {"effort": "none"}
 
@@ -108,8 +110,10 @@ def test_the_clients_display_is_kept() -> None:
 
 
 def test_off_is_said_in_the_models_own_way() -> None:
-    """Disabled where it is taken, between_tools at Sonnet 5.5, the lowest level where thinking never stops."""
+    """Nothing where that is the default, disabled, between_tools at Sonnet 5.5, or else the lowest level."""
     off = Wish("none")
+    assert messages("claude-opus-4-8", off).changes == {}
+    assert messages("claude-opus-4-8", off, thinking={"type": "adaptive"}).removals == ("thinking",)
     assert messages("claude-opus-5", off).changes["thinking"] == {"type": "disabled"}
     assert messages("claude-sonnet-5-5", off).changes["thinking"] == {"type": "between_tools"}
     always = messages("claude-opus-5-5", off)
@@ -127,7 +131,7 @@ def test_a_forced_tool_comes_before_the_wish_to_think() -> None:
     """A budgeted model is not asked to think about a forced call; one that cannot be forced is let choose."""
     forced = {"tools": [TOOL], "tool_choice": {"type": "any"}}
     done = messages("claude-haiku-4-5", Wish("high"), 64_000, **forced)
-    assert done.changes == {"thinking": {"type": "disabled"}}
+    assert (done.changes, done.sent) == ({}, {"effort": "none"})
     assert done.remaps == (
         (
             "effort high sent as thinking off: "
@@ -171,7 +175,10 @@ def test_thinking_cannot_begin_in_the_middle_of_a_tool_turn() -> None:
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "x"}]},
     ]
     done = messages("claude-sonnet-4-6", Wish("high"), messages=turn, tools=[TOOL])
-    assert done.changes == {"thinking": {"type": "disabled"}}
+    assert (done.changes, done.sent) == ({}, {"effort": "none"})
+    assert messages("claude-opus-5", Wish("high"), messages=turn, tools=[TOOL]).changes == {
+        "thinking": {"type": "disabled"}
+    }
     always = messages("claude-opus-5-5", Wish("high"), messages=turn, tools=[TOOL])
     assert always.changes == {"output_config": {"effort": "high"}}
     thought = [{"type": "thinking", "thinking": "hm", "signature": "s"}, *turn[1]["content"]]  # type: ignore[misc]
@@ -306,9 +313,11 @@ def test_vllm_gets_its_own_number_in_both_dialects() -> None:
 
 def test_vllm_without_a_parser_takes_no_number_and_answers_in_tags() -> None:
     """A number would be refused, so thinking is only switched on, and is looked for in the answer's text."""
-    done = actuate(TAGGED, CHAT, {"messages": [USER]}, Wish(thinking_tokens=500))
+    unparsed = replace(find("vllm", "m"), budget=None, shown=Shown.TAGGED)
+    done = actuate(unparsed, CHAT, {"messages": [USER]}, Wish(thinking_tokens=500))
     assert done.changes == {"chat_template_kwargs": {"enable_thinking": True}}
     assert done.reads_tags
+    assert not actuate(unparsed, CHAT, {"messages": [USER]}, Wish("none")).reads_tags
     assert done.remaps == ("500 thinking tokens sent as thinking on: this model takes neither level nor number",)
 
 
@@ -345,17 +354,6 @@ def test_a_plain_model_is_not_asked_where_tags_have_no_place() -> None:
         "effort low sent as thinking off: the answer must have a form that leaves no place for tags",
     )
     assert chat("x", "m", Wish("none")).changes == {}
-
-
-def test_what_cannot_be_served_at_all_is_named() -> None:
-    """Some requests no setting can save; the policy drops the arm for them."""
-    assert (
-        obstacle(find("openai", "gpt-6-astra"), CHAT, {"tools": [FUNCTION]})
-        == "it takes tools in the Responses API only"
-    )
-    assert obstacle(find("openai", "gpt-6-astra"), RESPONSES, {"tools": [FUNCTION]}) is None
-    assert obstacle(find("dashscope", "qwq-plus"), CHAT, {}) == "it always thinks, and answers in streams only"
-    assert obstacle(find("dashscope", "qwq-plus"), CHAT, {"stream": True}) is None
 
 
 def test_a_wish_is_checked() -> None:

@@ -1,0 +1,98 @@
+"""The training report that ships beside the weights: how they came to be, and what they can and cannot do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from gateway.difficulty.corpus import HELD_OUT_SHARE, Item
+from gateway.difficulty.report import Report, Routing
+
+_HEAD = """# Training report of the classifier
+
+Written by `python -m calibrator.train_classifier`; do not edit. The same figures, from the same data, are
+printed by `ponder classifier report --data DIR`. What they mean stands in docs/classify.md.
+
+Seed {seed}. One prompt in {share} is held out, by a digest of its letters and digits; nothing below was measured
+on a prompt that was trained on, and no choice of temperature, correction or calibration saw one.
+"""
+_CAVEATS = """## What these figures do not say
+
+- Held-out prompts of a recorded source are other prompts of the same source. On a source that it has never
+  seen, expect figures like those of the labelled prompts, not like those of the recorded sources.
+- The labelled prompts, taught and held out, were written by the same authors, with other wording and other
+  subjects on either side; those in other languages than English share subjects among each other.
+- "P(success)" is that of the two models named in each column, on that source. For other models it is an order,
+  not a rate, until outcomes of their own have been counted. No source has graded answers to summarization,
+  rewriting, creative, chat and extraction in prose, nor to code in words: there no success is predicted.
+- Distance to the nearest centroid was tried as the sign of an unknown prompt and failed: in this embedding
+  random text lies as near to its kind as an ordinary question to its own. A class of nonsense, and a floor under
+  the confidence, do that work instead.
+- Inside grade-school problems difficulty follows length and numbers; more features, or the embedding, did worse
+  in cross-validation on the taught part than the few that are used.
+- Latency is the CPU time of one thread on the machine that trained, which may have been busy.
+"""
+
+
+def render(measured: Report, made: Mapping[str, Any], taught: Sequence[Item]) -> str:
+    """The report as Markdown."""
+    figures = measured.categorising
+    sizes = Counter(item.source for item in taught)
+    parts = [
+        _HEAD.format(seed=made["seed"], share=HELD_OUT_SHARE),
+        "## Data\n",
+        _table(("source", "prompts taught"), ((name, str(size)) for name, size in sorted(sizes.items()))),
+        _table(("file", "SHA-256"), ((f"`{name}`", f"`{digest}`") for name, digest in made["sha256"].items())),
+        "## Category\n",
+        _table(
+            ("macro-F1 on held-out prompts", ""),
+            (
+                ("recorded sources, the categories that they cover", f"{figures.macro_f1_covered:.3f}"),
+                ("labelled prompts, all twelve", f"{figures.macro_f1_labelled:.3f}"),
+                ("together, all twelve", f"{figures.macro_f1_all:.3f}"),
+                ("calibration error of the confidence", f"{figures.calibration_error:.3f}"),
+            ),
+        ),
+        _table(("category", "F1"), _numbers(figures.f1_by_category)),
+        _table(("source", "accuracy"), _numbers(figures.accuracy_by_source)),
+        _table(("language of labelled prompts", "accuracy"), _numbers(figures.accuracy_by_language)),
+        "## Success, and routing from weak to strong\n",
+        _routing(measured.routing),
+        "## Latency\n",
+        f"p50 {measured.latency_ms_p50:.2f} ms, p99 {measured.latency_ms_p99:.2f} ms a prompt.\n",
+        _CAVEATS,
+    ]
+    return "\n".join(parts)
+
+
+def _numbers(named: Mapping[str, float]) -> Iterable[tuple[str, str]]:
+    return ((name, f"{value:.3f}") for name, value in named.items())
+
+
+def _routing(routing: Sequence[Routing]) -> str:
+    rows: dict[str, Callable[[Routing], str]] = {
+        "weak": lambda each: each.weak,
+        "strong": lambda each: each.strong,
+        "prompts": lambda each: str(each.prompts),
+        "calibration error, weak": lambda each: f"{each.calibration_error_weak:.3f}",
+        "calibration error, strong": lambda each: f"{each.calibration_error_strong:.3f}",
+        "AUC, weak is right": lambda each: f"{each.auc_weak:.3f}",
+        "AUC, only strong is right": lambda each: f"{each.auc_gain:.3f}",
+        "**APGR by predicted gain**": lambda each: f"**{each.apgr:.3f}**",
+        "APGR by the category's mean": lambda each: f"{each.apgr_category_mean:.3f}",
+        "APGR knowing the true cell": lambda each: f"{each.apgr_cell_mean:.3f}",
+        "APGR shuffled, same cost": lambda each: (
+            f"{each.apgr_shuffled:.3f} ({each.apgr_shuffled_95[0]:.3f} to {each.apgr_shuffled_95[1]:.3f})"
+        ),
+        "APGR of the oracle": lambda each: f"{each.apgr_oracle:.3f}",
+    }
+    return _table(
+        ("", *(each.source for each in routing)),
+        ((name, *(show(each) for each in routing)) for name, show in rows.items()),
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
