@@ -345,7 +345,7 @@ class Judge(Protocol):
     async def judge(
         self, key: Key, prompt: Prompt, *, models: Sequence[str], deadline_s: float, max_cost: Usd
     ) -> Prediction | None:
-        """Its word, at the cost of the key; None where it has none in time, within the cost, or from the closed list."""
+        """Its word, at the cost of the key; None for none in time, none within the cost, or none of the closed list."""
         ...
 
 

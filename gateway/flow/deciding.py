@@ -48,13 +48,32 @@ async def plan_route(exchange: Exchange) -> Route:
 
 async def decide_again(exchange: Exchange) -> Route:
     """Another decision, after the money for the first could not be had. Raises BudgetExhausted where nothing fits."""
-    return await _follow(exchange, await _decided(exchange, knows_budget=True))
+    before = exchange.plan.arm.name if exchange.plan is not None else ""
+    exchange.degraded.clear()
+    plan = await _decided(exchange, knows_budget=True)
+    if plan.arm.name != before:
+        exchange.degraded.append(f"{plan.arm.name} instead of {before}: the budget leaves no more")
+    return await _follow(exchange, plan)
 
 
 async def _follow(exchange: Exchange, plan: Plan) -> Route:
+    """The call to the plan's arm, or to the first of its fallbacks whose provider can be told what the ask says."""
     exchange.plan = plan
-    exchange.fallbacks = list(plan.fallbacks)
-    return await route_to(exchange, model_of(exchange, plan.arm), plan.arm)
+    is_tool_turn = plan.facts.get("tool_turn", False)
+    exchange.fallbacks = [] if is_tool_turn else list(plan.fallbacks)  # a tool loop is not rerouted
+    try:
+        return await route_to(exchange, model_of(exchange, plan.arm), plan.arm)
+    except InvalidRequest as first:
+        while exchange.fallbacks:
+            arm = exchange.fallbacks.pop(0)
+            exchange.degraded[:] = [f"{arm.name} instead of {plan.arm.name}: {first.message}"]
+            try:
+                route = await route_to(exchange, model_of(exchange, arm), arm)
+            except InvalidRequest:
+                continue
+            exchange.answered_by = arm
+            return route
+        raise
 
 
 def model_of(exchange: Exchange, arm: Arm) -> Model:
