@@ -1,0 +1,150 @@
+"""Retries and fallbacks: what is tried next, what it costs, and when nothing is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from gateway.domain.chat import Dialect
+from gateway.domain.key import Key
+from gateway.domain.limits import Account, Budget, Limits, Period
+from gateway.domain.model import Model
+from gateway.domain.money import usd
+from gateway.domain.pricing import per_mtok
+from gateway.errors import UpstreamDenied, UpstreamFailed, UpstreamOverloaded, UpstreamRefused, UpstreamTimedOut
+from gateway.flow.house import House
+from gateway.flow.reply import Whole
+from gateway.flow.serve import serve_ask
+from gateway.policy.reading import read_policy
+from gateway.steering import put_in_force
+from tests.flow.scripted import Kept, Play, ScriptedUpstream, arrival, house_of
+
+POLICY = """
+policy: default
+arms:
+  first: {model: first}
+  second: {model: second}
+defaults: {arm: first, reference: first, max_cost_usd: 1, fallbacks: [second]}
+"""
+ANSWER = json.dumps(
+    {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+    }
+).encode()
+ANSWERED = Play((ANSWER,))
+CEILING = Decimal("0.0001")
+"""Of either model for this ask: fifty output tokens at $2 per million; prompts are free."""
+
+
+class Second(ScriptedUpstream):
+    """The upstream that is fallen back to."""
+
+    name = "second"
+
+
+def _house(kept: Kept, first: list[Play], second: list[Play], *, retries: int = 0) -> House:
+    house = house_of(ScriptedUpstream(Dialect.OPENAI_CHAT, *first), kept, retries=retries)
+    price = per_mtok(input_per_mtok=Decimal(0), output_per_mtok=Decimal(2))
+    models = {
+        "first": Model("first", "scripted", "first", price, 1000, 100),
+        "second": Model("second", "second", "second", price, 1000, 100),
+    }
+    terms = house.catalog.terms["scripted"]
+    house.catalog = replace(
+        house.catalog,
+        models=models,
+        upstreams={**house.catalog.upstreams, "second": Second(Dialect.OPENAI_CHAT, *second)},
+        terms={"scripted": terms, "second": terms},
+        policies=put_in_force({"default": read_policy("default", POLICY)}, models, house.catalog.defaults),
+    )
+    return house
+
+
+def _key(budget: str) -> Key:
+    limits = Limits(budgets=(Budget(usd(Decimal(budget)), Period.TOTAL),))
+    return Key("k1", "app", accounts=(Account("key:k1", limits),))
+
+
+async def _served(house: House, key: Key) -> Whole:
+    ask = arrival(Dialect.OPENAI_CHAT, is_stream=False, model="auto").ask
+    reply = await serve_ask(replace(ask, model="auto"), key, house)
+    assert isinstance(reply, Whole)
+    return reply
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        UpstreamFailed("reset", is_unbilled=True),
+        UpstreamDenied("our key", is_unbilled=True),
+        UpstreamOverloaded("529", is_unbilled=True),
+        UpstreamTimedOut("no byte", is_unbilled=True),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_the_next_arm_answers(fault: Exception) -> None:
+    """Whatever is the matter with the first arm's upstream, the second answers, and both calls are on record."""
+    kept = Kept()
+    house = _house(kept, [Play(refusal=fault)], [ANSWERED])
+    reply = await _served(house, _key("1"))
+    assert b"Yes." in reply.body
+    (record,) = kept.records
+    assert [call.upstream for call in record.calls] == ["scripted", "second"]
+    assert record.degraded == (f"fell back to second after {fault.code}",)  # type: ignore[attr-defined]
+    assert record.charged is None
+
+
+async def test_what_the_client_got_wrong_is_not_tried_elsewhere() -> None:
+    """A refusal by the upstream of the request itself is the client's answer."""
+    kept = Kept()
+    house = _house(kept, [Play(refusal=UpstreamRefused("bad", upstream_status=400))], [ANSWERED])
+    with pytest.raises(UpstreamRefused):
+        await _served(house, _key("1"))
+    assert len(kept.records[0].calls) == 1
+
+
+async def test_retries_come_before_fallbacks() -> None:
+    """An arm whose upstream is worth another try gets it first."""
+    kept = Kept()
+    failed = Play(refusal=UpstreamFailed("reset", is_unbilled=True))
+    house = _house(kept, [failed, failed], [ANSWERED], retries=1)
+    await _served(house, _key("1"))
+    (record,) = kept.records
+    assert [call.upstream for call in record.calls] == ["scripted", "scripted", "second"]
+    assert record.degraded[0] == "retried after upstream_failed"
+
+
+async def test_a_call_that_may_have_cost_money_is_paid_beside_the_next() -> None:
+    """After a call of unknown cost the hold covers it and the fallback; the charge is its ceiling and the true rest."""
+    kept = Kept()
+    house = _house(kept, [Play(refusal=UpstreamFailed("cut off"))], [ANSWERED])
+    await _served(house, _key("0.0002"))
+    (record,) = kept.records
+    assert record.cost == usd(Decimal("0.00002"))
+    assert not record.is_cost_complete
+    assert record.charged == usd(CEILING + Decimal("0.00002"))
+
+
+async def test_without_money_for_the_next_the_first_fault_is_the_answer() -> None:
+    """A budget that covers one call only is not overdrawn for a fallback."""
+    kept = Kept()
+    house = _house(kept, [Play(refusal=UpstreamFailed("cut off"))], [ANSWERED])
+    with pytest.raises(UpstreamFailed, match="cut off"):
+        await _served(house, _key("0.00015"))
+    (record,) = kept.records
+    assert record.charged == usd(CEILING)
+
+
+async def test_the_place_at_the_first_upstream_is_given_back() -> None:
+    """While the second upstream answers, the first one's place is free for others; at the end both are."""
+    house = _house(Kept(), [Play(refusal=UpstreamFailed("reset", is_unbilled=True))], [ANSWERED])
+    await _served(house, _key("1"))
+    assert house.lanes.under_way() == {"scripted": 0, "second": 0}
