@@ -164,6 +164,8 @@ class BackgroundSettings(_Strict):
     keep_hours: int = Field(default=24, ge=1)
     max_batch_lines: int = Field(default=50_000, ge=1)
     max_file_bytes: int = Field(default=200 * 1024 * 1024, ge=1024)
+    max_key_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=1024)
+    max_key_waiting: int = Field(default=10_000, ge=1)
     provider_batches: bool = True
 
 

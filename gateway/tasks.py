@@ -26,7 +26,7 @@ from gateway.errors import Unavailable
 from gateway.settings import Places, RetentionSettings, Settings, broker_url, database_url
 from gateway.store.base import locate
 from gateway.store.reconciliations import Kind, Reconciliations
-from gateway.store.requests import Requests
+from gateway.store.retention import Retention
 from gateway.telemetry import configure_logging
 
 RETENTION = "ponder.retention"
@@ -77,7 +77,7 @@ def build(where: Places, settings: Settings) -> Celery:
 
     @app.task(name=RETENTION)  # type: ignore[untyped-decorator]  # celery ships no types
     def retention() -> None:
-        asyncio.run(forget(Requests(database), settings.retention, now=time.time(), for_at_most_s=_TICK_S))
+        asyncio.run(forget(Retention(database), settings.retention, now=time.time(), for_at_most_s=_TICK_S))
 
     @app.task(name=RECONCILIATION)  # type: ignore[untyped-decorator]  # celery ships no types
     def reconciliation() -> None:
@@ -107,22 +107,22 @@ def broker_folder(where: Places) -> Path:
     return where.home / "broker"
 
 
-async def forget(requests: Requests, retention: RetentionSettings, *, now: float, for_at_most_s: float) -> None:
+async def forget(store: Retention, retention: RetentionSettings, *, now: float, for_at_most_s: float) -> None:
     """Delete requests, and texts of requests, older than the configuration keeps them.
 
     What is not done in time is left to the next tick.
     """
     try:
         async with asyncio.timeout(for_at_most_s):
-            texts = await requests.delete_texts_before(now - retention.text_days * _DAY_S)
-            whole = await requests.delete_before(now - retention.requests_days * _DAY_S)
+            texts = await store.delete_texts(now - retention.text_days * _DAY_S)
+            whole = await store.delete_requests(now - retention.requests_days * _DAY_S, now=now)
     except TimeoutError:
         _log.info("retention: more is due than one tick deletes; the next one goes on")
     else:
         if texts or whole:
             _log.info("retention: deleted %d stored texts and %d requests", texts, whole)
     finally:
-        await requests.close()
+        await store.close()
 
 
 async def compare_calls(results: Reconciliations, *, now: float, for_at_most_s: float) -> None:

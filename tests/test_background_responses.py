@@ -183,6 +183,18 @@ def test_a_deleted_response_is_gone(gateway: GatewayProcess) -> None:
             client.responses.delete(made.id)
 
 
+def test_what_waits_is_limited(tmp_path: Path, gated_server: GatedServer) -> None:
+    """As many responses of a key as the limit may wait; one more is refused until one has ended."""
+    settings = one_model(gated_server.address, background={"max_key_waiting": 2})
+    with GatewayProcess(tmp_path, settings, {}) as gateway, _client(gateway) as client:
+        made = [client.responses.create(model="m", input="Hi", background=True) for _ in range(2)]
+        with pytest.raises(openai.RateLimitError, match=r"background\.max_key_waiting"):
+            client.responses.create(model="m", input="Hi", background=True)
+        gated_server.open()
+        assert {_ended(client, each.id).status for each in made} == {"completed"}
+        client.responses.create(model="m", input="Hi", background=True)
+
+
 def test_a_cancelled_response_leaves_its_upstream(gated: GatewayProcess, gated_server: GatedServer) -> None:
     """Cancelling ends the call under way, and the response stays cancelled."""
     with _client(gated) as client:

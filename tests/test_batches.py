@@ -26,7 +26,7 @@ pytest_plugins = ("tests.upstreams.fixtures",)
 MODEL = "qwen3-8b"
 COST = Decimal("0.000094")
 """What the stand-in's counts cost at $1, $0.5 (cached) and $2 per million tokens."""
-LIMITS = {"max_batch_lines": 5, "max_file_bytes": 4096, "concurrency": 3}
+LIMITS = {"max_batch_lines": 5, "max_file_bytes": 4096, "max_key_bytes": 5000, "concurrency": 3}
 
 
 @pytest.fixture(name="admin")
@@ -139,7 +139,8 @@ def test_an_empty_file_fails_the_batch(client: openai.OpenAI) -> None:
 
 def test_lines_are_limited(narrow: GatewayProcess) -> None:
     """As many lines as the limit are answered; one more fails the batch."""
-    with client_of(narrow) as client:
+    admin = Administrator.of_home(narrow.address, narrow.home)
+    with client_of(narrow, admin.key()[1]) as client:
         most = ended(client, begun(client, [line(f"q{n}", "m") for n in range(5)]).id)
         assert (most.status, most.request_counts.completed) == ("completed", 5)
         over = ended(client, begun(client, [line(f"q{n}", "m") for n in range(6)]).id)
@@ -149,7 +150,8 @@ def test_lines_are_limited(narrow: GatewayProcess) -> None:
 
 def test_files_are_limited(narrow: GatewayProcess) -> None:
     """A file as large as the limit is kept; one byte more is refused with 413, and nothing of it stays."""
-    with client_of(narrow) as client:
+    admin = Administrator.of_home(narrow.address, narrow.home)
+    with client_of(narrow, admin.key()[1]) as client:
         kept = client.files.create(file=("most", b" " * 4096), purpose="batch")
         assert (kept.bytes, client.files.content(kept.id).content) == (4096, b" " * 4096)
         with pytest.raises(openai.APIStatusError, match=r"more than 4096 bytes.*background\.max_file_bytes") as refused:
@@ -157,6 +159,19 @@ def test_files_are_limited(narrow: GatewayProcess) -> None:
         client.files.delete(kept.id)
     assert refused.value.status_code == 413
     assert _rows(narrow.home, "SELECT count(*) FROM files WHERE name IN ('over', 'most') OR NOT is_complete") == [(0,)]
+
+
+def test_the_files_of_a_key_are_limited(narrow: GatewayProcess) -> None:
+    """A key whose files have reached their limit uploads again when it has deleted some; another key is not held up."""
+    admin = Administrator.of_home(narrow.address, narrow.home)
+    with client_of(narrow, admin.key()[1]) as client, client_of(narrow, admin.key()[1]) as other:
+        kept = [client.files.create(file=("a", b" " * 2500), purpose="batch") for _ in range(2)]
+        with pytest.raises(openai.APIStatusError, match=r"background\.max_key_bytes") as refused:
+            client.files.create(file=("a", b" "), purpose="batch")
+        assert refused.value.status_code == 413
+        other.files.create(file=("a", b" "), purpose="batch")
+        client.files.delete(kept[0].id)
+        client.files.create(file=("a", b" "), purpose="batch")
 
 
 def test_a_large_line_is_told(tmp_path: Path, compatible_server: OpenAIServer) -> None:

@@ -177,8 +177,10 @@ def test_embeddings(client: openai.OpenAI, gateway: GatewayProcess) -> None:
 
 
 def test_models_are_listed_and_found(client: openai.OpenAI) -> None:
-    """The configured models are listed, each can be looked up, and another cannot."""
-    names = [model.id for model in client.models.list()]
+    """What a policy decides is listed first, then the configured models; each can be looked up, and another cannot."""
+    listed = [model.id for model in client.models.list()]
+    assert listed[0] == "auto"
+    names = [name for name in listed if not name.startswith("auto")]
     assert names == sorted(names)
     assert {"gpt-4.1-mini", "claude-sonnet-4-6", "qwen3-8b"} <= set(names)
     assert client.models.retrieve("qwen3-8b").owned_by == "compatible"

@@ -58,7 +58,7 @@ def settled(
     job: Job, result: BatchResult, model: Model, endpoint: Endpoint, codec: Codec, *, now: float, stores_text: bool
 ) -> LateLine:
     """What a line's result means; ``model`` has the price of batches."""
-    asked: Mapping[str, Any] = loads(job.body)
+    asked: Mapping[str, Any] = loads(job.body) if job.body else {}
     is_answered = result.status == _OK
     body = result.body or b"{}"
     document: Mapping[str, Any] = loads(body)

@@ -209,13 +209,14 @@ class ProviderLane:
         self._end_hold(batch, spent)
 
     async def _settle_lines(self, batch: Batch, results: list[BatchResult]) -> Usd:
+        """Settle the lines of these results; what they take from the batch's hold."""
         house, endpoint = self._house, ENDPOINTS[batch.endpoint]
         by_id = {result.id: result for result in results if result.body is not None}
+        hold = self._holds.get(batch.id)
         spent = ZERO
-        for job in await self._shelf.batches.open_lines(batch.id, list(by_id)):
-            model = house.catalog.models.get(job.model)
-            upstream = batch.provider.upstream if batch.provider else ""
-            model = model or Model(job.model, upstream, job.model, None)
+        for standing in await self._shelf.batches.lines_of(batch.id, list(by_id)):
+            job = standing.job
+            model = self._model(job, batch)
             now = house.clock.now()
             line = settled(
                 job,
@@ -226,12 +227,20 @@ class ProviderLane:
                 now=now,
                 stores_text=house.catalog.stores_text,
             )
-            # On record first: should the process end here, the line is settled again, under the same id.
-            house.journal.settle(line.record)
-            _publish(house, endpoint, model, line.record)
-            await self._shelf.batches.end_line(job.id, line.outcome, now=now)
+            if standing.finished_at is None:
+                # On record first: should the process end here, the line is settled again, under the same id.
+                house.journal.settle(line.record)
+                _publish(house, endpoint, model, line.record)
+                await self._shelf.batches.end_line(job.id, line.outcome, now=now)
+            elif hold is None or standing.finished_at < hold.held_at:
+                continue  # settled before this hold was taken, by balances that were read from the log
             spent = Usd(spent + line.record.cost)
         return spent
+
+    def _model(self, job: Job, batch: Batch) -> Model:
+        """The model that a line went to; without a price, if it is not configured any more."""
+        upstream = batch.provider.upstream if batch.provider else ""
+        return self._house.catalog.models.get(job.model) or Model(job.model, upstream, job.model, None)
 
 
 def _publish(house: House, endpoint: Endpoint, model: Model, record: RequestRecord) -> None:

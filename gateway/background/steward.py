@@ -71,7 +71,7 @@ class Steward:
         if batch.state is BatchState.VALIDATING:
             await self._validate(claim)
             return 0.0
-        if batch.provider is not None and await store.has_open_lines(batch.id):
+        if batch.provider is not None and BatchState.FINALIZING not in batch.stamps:
             pause_s = await self._provider.follow(claim)
             if pause_s is not None:
                 return pause_s

@@ -95,6 +95,7 @@ def _of_file(file: Path) -> Iterator[RecordedAsk]:
 def _document(difference: Difference) -> dict[str, Any]:
     return {
         "asks": difference.asks,
+        "unreadable": difference.unreadable,
         "changed": difference.changed,
         "changes": [
             {"category": each.category, "before": each.before, "after": each.after, "asks": each.asks}
@@ -110,8 +111,10 @@ def _expectation(expected: Expectation) -> dict[str, Any]:
 
 
 def _print(difference: Difference) -> None:
-    share = difference.changed / difference.asks
+    share = difference.changed / difference.asks if difference.asks else 0.0
     click.echo(f"{difference.changed} of {difference.asks} decisions change ({share:.1%})")
+    if difference.unreadable:
+        click.echo(f"{difference.unreadable} more were recorded in a form that is not known here")
     if difference.changes:
         columns = ("category", "before", "after", "asks")
         print_rows(columns, [{name: str(getattr(each, name)) for name in columns} for each in difference.changes])

@@ -30,7 +30,7 @@ FURTHEST = 5.0
 HAND_SCALE = 0.3
 EMBEDDING_SCALE = 2.0
 """These two make regularisation weigh hand features and the embedding alike."""
-LEAST_CONFIDENCE = 0.3
+LEAST_CONFIDENCE = 0.2
 """Below this no category is named: the prompt is ``other``."""
 LEAST_KNOWN = 0.5
 """Success is predicted where at least this much of a prompt's probability lies in cells with recorded answers."""

@@ -26,7 +26,12 @@ def f1(label: str, truth: Sequence[str], predicted: Sequence[str]) -> float:
 
 
 def calibration_error(predicted: Numbers, happened: Numbers) -> float:
-    """Expected calibration error: |mean prediction - share that happened| in ten bins of equal width, by their size."""
+    """Expected calibration error: |mean prediction - share that happened| in ten bins of equal width, by their size.
+
+    Without a prediction nothing was promised, and the error is 0.
+    """
+    if not len(predicted):
+        return 0.0
     bins = np.minimum((predicted * BINS).astype(int), BINS - 1)
     sizes = np.bincount(bins, minlength=BINS)
     gaps = np.bincount(bins, predicted, minlength=BINS) - np.bincount(bins, happened, minlength=BINS)
@@ -46,7 +51,8 @@ def gap_recovered(weak: Numbers, strong: Numbers, score: Numbers) -> float:
     """APGR: the share of the gap from weak to strong that routing recovers, averaged over all shares of strong calls.
 
     Prompts go to the strong model from the highest ``score`` down; equal scores share evenly what they
-    bring together. Choosing at random gives 0.5; ordering by the true gain is the most that can be had.
+    bring together. Choosing at random gives 0.5; ordering by the true gain is the most that can be had, and
+    more than 1, since it never calls the strong one where it does worse. There must be a gap: strong above weak.
     """
     gain = strong - weak
     _, group = np.unique(-score, return_inverse=True)

@@ -97,10 +97,9 @@ def report(learned: Learned, folder: Path, clock: Callable[[], float] = time.thr
         begun = clock()
         predictions.append(learned.classify(prompt))
         spent.append((clock() - begun) * 1000)
-    sources = [source for source in ANCHORS if any(item.source == source and _is_paired(item) for item in held)]
     return Report(
         categorising=_categorising(held, predictions),
-        routing=tuple(_routing(source, held, predictions, seen) for source in sources),
+        routing=tuple(_routing(source, held, predictions, seen) for source in ANCHORS if _has_gap(source, held)),
         latency_ms_p50=float(np.percentile(spent, 50)),
         latency_ms_p99=float(np.percentile(spent, 99)),
         is_same_data=dict(corpus.digests) == dict(learned.weights.made.get("sha256", {})),
@@ -138,6 +137,12 @@ def _means(values: Numbers, keys: Sequence[str]) -> dict[str, float]:
 
 def _is_paired(item: Item) -> bool:
     return item.weak is not None and item.strong is not None
+
+
+def _has_gap(source: str, items: Sequence[Item]) -> bool:
+    """Whether there is anything to recover: the strong one is right more often than the weak one."""
+    paired = [item for item in items if item.source == source and _is_paired(item)]
+    return sum((item.strong or 0.0) - (item.weak or 0.0) for item in paired) > 0
 
 
 def _routing(source: str, held: Sequence[Item], predictions: Sequence[Prediction], seen: Sequence[Item]) -> Routing:

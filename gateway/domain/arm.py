@@ -23,6 +23,7 @@ class Strategy(StrEnum):
     DRAFT = "draft"
     DECOMPOSE = "decompose"
     CASCADE = "cascade"
+    REPAIR = "repair"
 
 
 @dataclass(frozen=True, slots=True)

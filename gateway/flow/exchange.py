@@ -150,6 +150,12 @@ class Exchange:
             meter.tokens(model.name, "output", usage.output_tokens)
             meter.tokens(model.name, "thinking", usage.thinking_tokens)
 
+    def judge_emptied(self, *, is_emptied: bool) -> None:
+        """Note whether the latest answer is one of which thinking has left nothing; each is counted."""
+        self.is_emptied = is_emptied
+        if is_emptied and self.model is not None:
+            self.house.meter.emptied(self.model.name)
+
     @property
     def left_s(self) -> float:
         """Seconds until the plan's deadline."""
@@ -216,8 +222,6 @@ class Exchange:
             text=StoredText(ask.raw, self.answer_text) if self.stores_text else None,
             charged=self.charge if self.uncounted else None,
         )
-        if self.is_emptied and self.model is not None:
-            house.meter.emptied(self.model.name)
         house.journal.settle(record)
         if self.policy is not None and self.plan is not None and self.model is not None:
             learn(

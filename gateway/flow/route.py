@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.dialects.client_thinking import sets_thinking, without_thinking
+from gateway.dialects.client_thinking import foreign_wish, sets_thinking, without_thinking
 from gateway.dialects.codec import Codec
 from gateway.dialects.json_bytes import dumps, splice, without
 from gateway.dialects.openai_chat import only_documented
@@ -69,11 +69,22 @@ async def route_to(exchange: Exchange, model: Model, arm: Arm) -> Route:
     await _check_pin(exchange, model)
     dialect = ask.endpoint.dialect
     if dialect not in upstream.dialects:
-        return _translate(exchange, model, arm, upstream, upstream.dialects[0])
+        return _translate(exchange, model, arm, upstream, _best_of(upstream, exchange, model, arm))
+    if exchange.sets_thinking and _best_of(upstream, exchange, model, arm) is not dialect is Dialect.OPENAI_CHAT:
+        return _translate(exchange, model, arm, upstream, Dialect.OPENAI_RESPONSES)
     if carries_foreign_thinking(ask.raw, dialect, is_strict=catalog.terms[model.upstream].is_openai):
         exchange.degraded.append("rewritten: the history holds another provider's thinking")
         return _translate(exchange, model, arm, upstream, dialect)
     return _pass_through(exchange, model, arm, upstream)
+
+
+def _best_of(upstream: Upstream, exchange: Exchange, model: Model, arm: Arm) -> Dialect:
+    """The dialect to ask a model in: its upstream's preferred one, unless the Responses API keeps what that loses."""
+    keeps = upstream.dialects[0] is Dialect.OPENAI_CHAT and Dialect.OPENAI_RESPONSES in upstream.dialects
+    has_tools = bool(exchange.ask.body.get("tools"))
+    if keeps and model.capability.prefers_responses(has_tools=has_tools, effort=arm.effort):
+        return Dialect.OPENAI_RESPONSES
+    return upstream.dialects[0]
 
 
 async def _check_pin(exchange: Exchange, model: Model) -> None:
@@ -110,14 +121,17 @@ def _pass_through(exchange: Exchange, model: Model, arm: Arm, upstream: Upstream
         if options.get("include_usage") is not True:
             changes["stream_options"] = {**options, "include_usage": True}
             hides_usage = True
-    if not exchange.sets_thinking or ask.endpoint.operation is not Operation.CHAT:
+    is_chat = ask.endpoint.operation is Operation.CHAT
+    foreign = foreign_wish(model.capability, dialect, ask.body) if is_chat and not exchange.sets_thinking else None
+    if not (exchange.sets_thinking and is_chat) and foreign is None:
         sent = effort_fields(ask.body)
         body = splice(ask.raw, changes) if changes else ask.raw
         return Route(
             upstream, dialect, _PATHS[dialect, ask.endpoint.operation], body, sent, sent, None, hides_usage=hides_usage
         )
     asked = dict(ask.body) | changes
-    thinking = _set_thinking(exchange, model, _wish_to(exchange, arm, dialect, asked), dialect, asked)
+    wish = foreign or _wish_to(exchange, arm, dialect, asked)
+    thinking = _set_thinking(exchange, model, wish, dialect, asked)
     tags = opening_of(model.capability) if thinking.reads_tags else None
     codec = None if tags is None else exchange.house.codecs[dialect]
     return Route(
@@ -126,7 +140,7 @@ def _pass_through(exchange: Exchange, model: Model, arm: Arm, upstream: Upstream
         path=_PATHS[dialect, ask.endpoint.operation],
         body=_edited(ask.raw, ask.body, asked),
         requested=thinking.requested,
-        sent=effort_fields(asked),
+        sent={**thinking.sent, **effort_fields(asked)},
         codec=codec,
         hides_usage=hides_usage,
         tags=tags,
@@ -152,13 +166,14 @@ def _translate(exchange: Exchange, model: Model, arm: Arm, upstream: Upstream, t
     exchange.degraded.extend(_shown(rendered.dropped, conversation))
     body = rendered.body
     requested: Mapping[str, Any] = effort_fields(ask.body)
+    sent: Mapping[str, Any] = {}
     tags = opening_of(model.capability) if model.capability.shown is Shown.TAGGED else None
     wish = _clients_wish(conversation, ask.endpoint.dialect, target)
     if exchange.sets_thinking:
         wish = _wish_to(exchange, arm, target, body)
     if wish is not None:
         thinking = _set_thinking(exchange, model, wish, target, body)
-        requested = thinking.requested
+        requested, sent = thinking.requested, thinking.sent
         tags = opening_of(model.capability) if thinking.reads_tags else tags
     return Route(
         upstream=upstream,
@@ -166,7 +181,7 @@ def _translate(exchange: Exchange, model: Model, arm: Arm, upstream: Upstream, t
         path=_PATHS[target, ask.endpoint.operation],
         body=dumps(body),
         requested=requested,
-        sent=effort_fields(body),
+        sent={**sent, **effort_fields(body)},
         codec=codec,
         tags=tags,
     )

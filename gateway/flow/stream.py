@@ -159,7 +159,7 @@ class _Relay:
         if usage is not None and usage.thinking_tokens:
             # What was streamed cannot be taken back; it is counted, and told apart from other answers.
             has_text = usage.output_tokens > usage.thinking_tokens
-            exchange.is_emptied = is_emptied(view.finish, usage, has_text=has_text)
+            exchange.judge_emptied(is_emptied=is_emptied(view.finish, usage, has_text=has_text))
         if self._route.dialect is Dialect.OPENAI_RESPONSES and view.answer_id and exchange.model is not None:
             exchange.house.answers.remember(view.answer_id, AnswerHome(exchange.model.upstream, exchange.key.id))
         exchange.settle(result, 200, error)

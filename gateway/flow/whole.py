@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.dialects.emptied import is_body_emptied
+from gateway.dialects.emptied import is_answer_emptied, is_body_emptied
 from gateway.dialects.estimate import estimated_tokens
 from gateway.dialects.json_bytes import dumps, loads
 from gateway.dialects.tap import error_kind
@@ -15,6 +15,7 @@ from gateway.domain.chat import Dialect
 from gateway.domain.effort import OFF
 from gateway.domain.record import Result
 from gateway.domain.thinking import Wish
+from gateway.domain.usage import Usage
 from gateway.errors import InvalidRequest, PonderError, UpstreamError, UpstreamFailed
 from gateway.flow.attempts import next_attempt, result_of, upstream_call
 from gateway.flow.exchange import Exchange
@@ -98,10 +99,15 @@ async def _call(exchange: Exchange, route: Route) -> tuple[bytes, Mapping[str, A
         usage = exchange.house.codecs[route.dialect].find_usage(body)
         exchange.end_call(call, Result.ANSWERED, usage)
         _note_answer(exchange, route, body)
-        exchange.is_emptied = exchange.ask.endpoint.operation is Operation.CHAT and is_body_emptied(
-            route.dialect, body, usage
-        )
+        if exchange.ask.endpoint.operation is Operation.CHAT:
+            exchange.judge_emptied(is_emptied=_is_emptied(route, body, usage))
         return raw, body, route
+
+
+def _is_emptied(route: Route, body: Mapping[str, Any], usage: Usage | None) -> bool:
+    if route.codec is not None and route.tags is not None:  # where thinking stands in the text, text is no answer yet
+        return is_answer_emptied(split_answer(route.codec.read_answer(body), route.tags))
+    return is_body_emptied(route.dialect, body, usage)
 
 
 def _checked(raw: bytes, upstream: str) -> Mapping[str, Any]:

@@ -105,6 +105,11 @@ async def _keep(request: Request, key: Key, shelf: Shelf) -> StoredFile:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > most_bytes + OVERHEAD_BYTES:
         raise TooLarge(f"the file has more than {most_bytes} bytes, the limit set by background.max_file_bytes")
+    if await shelf.files.stored_bytes(key.id) >= shelf.terms.max_key_bytes:
+        raise TooLarge(
+            f"this key's files have {shelf.terms.max_key_bytes} bytes or more, the limit set by "
+            "background.max_key_bytes; DELETE /v1/files/{id} makes room"
+        )
     now = shelf.house.clock.now()
     file_id = new_id(FILE_PREFIX, now)
     draft = await shelf.files.begin(file_id, key.id, FilePurpose.BATCH, now=now)

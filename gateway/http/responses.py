@@ -13,13 +13,14 @@ from gateway.domain.ask import Ask
 from gateway.domain.background import RESPONSE_PREFIX, Job, JobStanding, JobState
 from gateway.domain.identity import new_id
 from gateway.domain.key import Key, may_use
-from gateway.errors import Conflict, Forbidden, InvalidRequest, NotFound, UnknownModel
+from gateway.errors import Conflict, Forbidden, InvalidRequest, NotFound, RateLimited, UnknownModel
 from gateway.flow.admit import admit
 from gateway.flow.house import House
 from gateway.flow.reply import Whole, request_id_headers
 from gateway.http.access import admitted
 from gateway.http.shelf import REFUSALS, WINDOW_S, Shelf
 
+_RETRY_S = 10.0
 _CREDENTIALS = frozenset({"authorization", "x-api-key", "content-length", "content-encoding"})
 _DECIDED_LATER = re.compile(r"auto(:.*)?|arm:.*")
 """Models that a policy stands for; whether the key may use them is found when the response is made."""
@@ -57,6 +58,13 @@ class BackgroundIntake:
         self._shelf.check_taking()
         _check(ask)
         _check_model(ask.model, key, self._shelf.house)
+        most = self._shelf.terms.max_key_waiting
+        if await self._shelf.jobs.waiting(key.id, most=most) >= most:
+            raise RateLimited(
+                f"{most} background responses of this key wait, the limit set by background.max_key_waiting; "
+                "one more is taken when one has ended",
+                retry_after_s=_RETRY_S,
+            )
         now = self._shelf.house.clock.now()
         job = Job(
             id=new_id(RESPONSE_PREFIX, now),

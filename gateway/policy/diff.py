@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.domain.money import ZERO, Usd, usd
-from gateway.errors import PonderError
+from gateway.errors import InvalidRequest, PonderError
 from gateway.policy.conditions import View
 from gateway.policy.decide import decide
 from gateway.policy.ready import ReadyPolicy
@@ -52,9 +52,10 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two policies over the same asks."""
+    """Two policies over the same asks; ``unreadable`` ones, which another release recorded, are not among them."""
 
     asks: int
+    unreadable: int
     changed: int
     changes: tuple[Change, ...]
     """The largest first."""
@@ -63,15 +64,17 @@ class Difference:
 
 
 def compare(old: ReadyPolicy, new: ReadyPolicy, asks: Sequence[RecordedAsk]) -> Difference:
-    """Decide each ask under both, without exploration and without a profile, and compare.
-
-    Raises InvalidRequest for facts in a form that is not known.
-    """
+    """Decide each ask under both, without exploration and without a profile, and compare."""
     costs = _typical_costs(asks)
     moves: Counter[tuple[str, str, str]] = Counter()
     before, after = _Sum(costs), _Sum(costs)
+    unreadable = 0
     for ask in asks:
-        recalled = recall({name: value for name, value in ask.facts.items() if name != "u"})
+        try:
+            recalled = recall({name: value for name, value in ask.facts.items() if name != "u"})
+        except InvalidRequest:
+            unreadable += 1
+            continue
         category = recalled.facts.prediction.category
         was, would_be = _arm(old, recalled), _arm(new, recalled)
         before.add(category, was)
@@ -83,7 +86,8 @@ def compare(old: ReadyPolicy, new: ReadyPolicy, asks: Sequence[RecordedAsk]) -> 
         if was != would_be
     )
     return Difference(
-        asks=len(asks),
+        asks=len(asks) - unreadable,
+        unreadable=unreadable,
         changed=sum(change.asks for change in changes),
         changes=changes,
         before=before.expectation(),

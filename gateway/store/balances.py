@@ -1,12 +1,18 @@
-"""What each key and team has spent in its current periods: what budgets are restored from at start."""
+"""What each key and team has spent in its current periods: what budgets are restored from at start.
+
+A sum is over the log of requests and over what :mod:`gateway.store.retention` carried forward from it, in
+one statement: what is deleted meanwhile is counted once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeAlias
 
-from sqlalchemy import ColumnElement, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Select, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.limits import Period, period_start
@@ -14,14 +20,18 @@ from gateway.domain.money import Usd, from_nanos
 from gateway.domain.tenancy import key_account, team_account
 from gateway.store.base import Database, open_async, translating
 from gateway.store.columns import UnixSeconds
-from gateway.store.tables import budgets, keys, requests, teams
+from gateway.store.tables import budgets, keys, requests, spent_before, teams
+
+HAIR_S = 0.001
+"""How far a time that the database computes may be off."""
 
 _LONGEST_REQUEST_S = 3600.0
-_HAIR_S = 0.001
-"""How far a time that the database computes may be off."""
 
 CHARGED_NANOS = func.coalesce(requests.c.charged_nanos, requests.c.cost_nanos)
 """What a request took from its budgets."""
+
+_ByKey: TypeAlias = Select[tuple[str, int]]
+"""Sums of nano-dollars by key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +74,12 @@ class Balances:
         return await self._sums(
             now,
             lambda start: (
-                requests.c.started_at >= start - _LONGEST_REQUEST_S,
-                requests.c.started_at < start,
-                ended_at >= start - _HAIR_S,
+                _logged(
+                    requests.c.started_at >= start - _LONGEST_REQUEST_S,
+                    requests.c.started_at < start,
+                    ended_at >= start - HAIR_S,
+                ),
+                _carried(spent_before.c.overnight_nanos, spent_before.c.day == utc_day(start - 1)),
             ),
             tuple(period for period in Period if period is not Period.TOTAL),
         )
@@ -77,18 +90,25 @@ class Balances:
         Raises Unavailable or ConfigurationError when the database cannot be read. Requests of keys
         that no longer exist count for nobody.
         """
-        return await self._sums(now, lambda start: (requests.c.started_at >= start,), tuple(Period))
+        return await self._sums(
+            now,
+            lambda start: (
+                _logged(requests.c.started_at >= start),
+                _carried(spent_before.c.nanos, spent_before.c.day >= utc_day(start)),
+            ),
+            tuple(Period),
+        )
 
     async def _sums(
-        self, now: float, chosen: Callable[[float], tuple[ColumnElement[bool], ...]], periods: Sequence[Period]
+        self, now: float, parts: Callable[[float], tuple[_ByKey, _ByKey]], periods: Sequence[Period]
     ) -> Mapping[str, Mapping[Period, Usd]]:
         found: dict[str, dict[Period, int]] = {}
         async with self._connection() as connection:
             for period in periods:
+                both = union_all(*parts(period_start(period, now))).subquery()
                 statement = (
-                    select(keys.c.id, keys.c.team_id, func.sum(CHARGED_NANOS))
-                    .join(keys, keys.c.id == requests.c.key_id)
-                    .where(*chosen(period_start(period, now)))
+                    select(keys.c.id, keys.c.team_id, func.sum(both.c.nanos))
+                    .join(keys, keys.c.id == both.c.key_id)
                     .group_by(keys.c.id, keys.c.team_id)
                 )
                 for key_id, team_id, nanos in await connection.execute(statement):
@@ -109,3 +129,20 @@ class Balances:
                     yield connection
         finally:
             await engine.dispose()
+
+
+def utc_day(moment: float) -> str:
+    """The UTC day of a moment in Unix seconds, as ``2026-11-22``."""
+    return datetime.fromtimestamp(moment, UTC).date().isoformat()
+
+
+def _logged(*chosen: ColumnElement[bool]) -> _ByKey:
+    """What the log has of the chosen requests."""
+    columns = requests.c
+    return select(columns.key_id, func.sum(CHARGED_NANOS).label("nanos")).where(*chosen).group_by(columns.key_id)
+
+
+def _carried(nanos: ColumnElement[int], chosen: ColumnElement[bool]) -> _ByKey:
+    """What was carried forward from requests that the log has no more."""
+    key_id = spent_before.c.key_id
+    return select(key_id, func.sum(nanos).label("nanos")).where(chosen).group_by(key_id)

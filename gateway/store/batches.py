@@ -225,13 +225,11 @@ class Batches:
             rows = await connection.execute(statement.order_by(jobs.c.line).limit(limit))
             return [standing(row) for row in rows.mappings()]
 
-    async def open_lines(self, batch_id: str, job_ids: Sequence[str]) -> list[Job]:
-        """Those of these lines that have not ended."""
-        statement = select(jobs).where(
-            jobs.c.batch_id == batch_id, jobs.c.id.in_(job_ids), jobs.c.finished_at.is_(None)
-        )
+    async def lines_of(self, batch_id: str, job_ids: Sequence[str]) -> list[JobStanding]:
+        """The lines of these ids."""
+        statement = select(jobs).where(jobs.c.batch_id == batch_id, jobs.c.id.in_(job_ids))
         async with self._connections.reading() as connection:
-            return [standing(row).job for row in (await connection.execute(statement)).mappings()]
+            return [standing(row) for row in (await connection.execute(statement)).mappings()]
 
     async def end_line(self, job_id: str, outcome: Outcome, *, now: float) -> None:
         """Keep how a line ended that was a provider's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.background import FilePurpose, StoredFile
@@ -90,6 +90,12 @@ class Files:
             statement = select(files).where(files.c.id == file_id, *_visible(key_id, now))
             row = (await connection.execute(statement)).mappings().first()
         return None if row is None else _to_file(row)
+
+    async def stored_bytes(self, key_id: str) -> int:
+        """How many bytes a key's files have together."""
+        total = select(func.coalesce(func.sum(files.c.size), 0)).where(files.c.key_id == key_id)
+        async with self._connections.reading() as connection:
+            return int((await connection.execute(total)).scalar_one())
 
     async def page(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Update, and_, case, delete, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, RowMapping, Update, and_, case, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.background import Claim, Job, JobStanding, JobState, Outcome
@@ -31,6 +31,13 @@ class Jobs:
         """Store a job; it is due at once."""
         async with self._connections.writing() as connection:
             await connection.execute(insert(jobs).values(job_row(job)))
+
+    async def waiting(self, key_id: str, *, most: int) -> int:
+        """How many background responses of a key have not ended, counted up to ``most``."""
+        mine = select(jobs.c.id).where(jobs.c.key_id == key_id, ~jobs.c.is_line, _IS_OPEN).limit(most).subquery()
+        async with self._connections.reading() as connection:
+            count: int = (await connection.execute(select(func.count()).select_from(mine))).scalar_one()
+        return count
 
     async def claim(self, *, now: float, lease_s: float, most: int, at_rest: Collection[str]) -> list[Claim]:
         """Take up to ``most`` jobs that are due, in turn from all keys that have some.

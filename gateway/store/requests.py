@@ -1,6 +1,6 @@
-"""Reading requests back, summing what they spent, and deleting them when their time is over.
+"""Reading requests back, and summing what they spent.
 
-Writing is :mod:`gateway.store.records`'s. Nothing here stands on the path of a request.
+Writing is :mod:`gateway.store.records`'s, deleting :mod:`gateway.store.retention`'s. Nothing here stands on the path of a request.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, case, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.domain.money import Usd, from_nanos
@@ -24,8 +24,6 @@ from gateway.store.rows import to_plan, to_record
 from gateway.store.tables import draws, keys, request_texts, requests
 
 _READING_CONNECTIONS = 4
-_DELETED_AT_ONCE = 500
-"""Requests per transaction: some tens of milliseconds, so that the writer is never kept waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,36 +253,6 @@ class Requests:
             )
             for row in rows
         )
-
-    async def delete_before(self, moment: float) -> int:
-        """Delete the requests begun before ``moment`` with all that belongs to them; returns how many."""
-        deleted = 0
-        while count := await self._delete_some(requests, (draws, request_texts), moment):
-            deleted += count
-        return deleted
-
-    async def delete_texts_before(self, moment: float) -> int:
-        """Delete the stored prompts and answers of requests begun before ``moment``; returns how many."""
-        deleted = 0
-        while count := await self._delete_some(request_texts, (), moment):
-            deleted += count
-        return deleted
-
-    async def _delete_some(self, table: Table, belonging: Sequence[Table], moment: float) -> int:
-        oldest = (
-            select(table.c.started_at)
-            .where(table.c.started_at < moment)
-            .order_by(table.c.started_at)
-            .limit(_DELETED_AT_ONCE)
-        )
-        with translating(self._database):
-            async with self._engine.begin() as connection:
-                last = await connection.scalar(select(func.max(oldest.subquery().c.started_at)))
-                if last is None:
-                    return 0
-                for each in belonging:
-                    await connection.execute(delete(each).where(each.c.started_at <= last))
-                return (await connection.execute(delete(table).where(table.c.started_at <= last))).rowcount
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:

@@ -108,6 +108,17 @@ draws = Table(
 """One row per upstream call: requested, sent, spent. ``started_at`` is the request's, ``number`` the
 call's place in it; so a call replayed meets its own key."""
 
+spent_before = Table(
+    "spent_before",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("nanos", BigInteger, nullable=False),
+    Column("overnight_nanos", BigInteger, nullable=False),
+)
+"""What requests that were deleted had been charged, by the UTC day they began on and by key; days of earlier months
+are summed up under the last of them. ``overnight_nanos`` is the part of the day's requests that ended after it."""
+
 request_texts = Table(
     "request_texts",
     metadata,

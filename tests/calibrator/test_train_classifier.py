@@ -19,9 +19,11 @@ from tests.difficulty.recorded import write_recorded
 
 @pytest.fixture(scope="module")
 def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
-    """The part of a small folder that is not held out."""
+    """The part of a small folder that is not held out, and two labelled prompts."""
     corpus = read_corpus(write_recorded(tmp_path_factory.mktemp("data") / "recorded"))
-    return [item for item in corpus.items if not item.is_held_out]
+    written = [("chat", "Hello there, how are you?"), ("summarization", "Summarize this text: it rained.")]
+    labelled = [Item("labelled", text, (category,), f"labelled/{category}", False) for category, text in written]
+    return [item for item in corpus.items if not item.is_held_out] + labelled
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +56,12 @@ def test_rates_shrink_towards_their_family(weights: Weights) -> None:
     rates = dict(zip(weights.cells, weights.rates, strict=True))
     assert 0.5 < rates["reasoning/sums/easy"][0] < 1
     assert 0 < rates["reasoning/sums/hard"][0] < 0.5
-    assert not rates["real_user/coding"].any()
+    assert not rates["labelled/chat"].any()
 
 
 def test_cells_without_answers_stand_in_no_family(weights: Weights) -> None:
     """Prompts whose answers nobody recorded are never given a success rate."""
     family = dict(zip(weights.cells, weights.family_of_cell, strict=True))
-    assert family["real_user/coding"] == family["nothing"] == 0
+    assert family["labelled/chat"] == family["nothing"] == 0
     assert weights.families[family["knowledge/history"]] == "knowledge"
     assert np.isfinite(weights.experts).all()

@@ -186,6 +186,8 @@ def test_policies_are_compared_over_the_asks_of_a_file(run: Ponder, folder: Path
     asks.write_text('{"facts": {"category": "chat"}, "arm": "fast", "cost_usd": "0.002"}\n\n{"facts": {}}\n')
     difference = json.loads(run("policy", "diff", "work", "work", "--file", str(asks), "--json").output)
     assert (difference["asks"], difference["changed"], difference["after"]["unknown"]) == (2, 0, 1)
+    asks.write_text('{"facts": {}}\n{"facts": {"mood": "good"}}\n')
+    assert "1 more were recorded in a form" in run("policy", "diff", "work", "work", "--file", str(asks)).output
     asks.write_text('{"facts": {}}\n{"fact": {}}\n')
     assert "asks.jsonl:2: must be a JSON object" in run("policy", "diff", "work", "work", "--file", str(asks)).output
 

@@ -57,6 +57,12 @@ def test_an_arm_without_records_in_a_category_costs_what_it_does_elsewhere() -> 
     assert after.cost == usd("0.15") + usd("0.01") * 3
 
 
+def test_what_cannot_be_read_is_counted_and_left_out() -> None:
+    """One ask that another release recorded does not keep the others from being compared."""
+    difference = compare(ready(), ready(), [*LOG, _ask("math", mood="good"), _ask("no category")])
+    assert (difference.asks, difference.unreadable) == (8, 2)
+
+
 def test_a_policy_differs_in_nothing_from_itself() -> None:
     """Exploration is left out of both sides, so that chance makes no difference."""
     exploring = ready(policy_of(TEXT + "calibrate: {every: 1d, spend_at_most_usd: 1, explore: 0.2}\n"))

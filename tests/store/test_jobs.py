@@ -113,10 +113,12 @@ async def test_an_ended_job_has_its_result_and_not_its_request(jobs: Jobs) -> No
 
 
 async def test_a_job_put_back_is_taken_again_when_due(jobs: Jobs) -> None:
-    """A job put back waits until it is due, and its losses stay none."""
+    """A job put back waits until it is due, is no longer his who had it, and its losses stay none."""
     await jobs.add(_job("a"))
     (claim,) = await _claim(jobs)
     assert await jobs.put_back(claim, due_at=NOON + 7)
+    assert await jobs.renew([claim], until=NOON + 99) == set()
+    assert not await jobs.finish(claim, DONE, now=NOON, kept_until=NOON + 99)
     assert await _claim(jobs, now=NOON + 6) == []
     (again,) = await _claim(jobs, now=NOON + 7)
     assert (again.number, again.losses) == (2, 0)

@@ -27,7 +27,11 @@ CALLS: list[tuple[str, str, Understood | None]] = [
     ("mistral", "mistral-medium-latest", Understood(level="high")),
     ("xai", "grok-4.3", Understood(level="high")),
     ("openrouter", "deepseek/deepseek-v4-pro", Understood(level="high")),
+    ("gemini", "gemini-2.5-flash", Understood(tokens=24_576)),
     ("gemini", "gemini-3.1-pro-preview", Understood(level="high")),
+    ("dashscope", "qwen-plus", Understood(tokens=24_576)),
+    ("vllm", "qwen3-8b", Understood(tokens=24_576)),
+    ("llamacpp", "smollm2", Understood(is_prompted=True)),
 ]
 
 

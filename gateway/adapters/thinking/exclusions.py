@@ -53,10 +53,14 @@ def drop_excluded(draft: Draft, *, is_thinking: bool) -> None:
     """Take away, each with a remark, what the provider would refuse beside the thinking there is now."""
     capability = draft.capability
     if forces_tools(draft) and capability.forced_tools is Taken.NEVER:
-        draft.set("tool_choice", {"type": "auto"} if draft.is_messages else "auto")
+        others = {name: value for name, value in draft.members("tool_choice").items() if name not in {"type", "name"}}
+        draft.set("tool_choice", {**others, "type": "auto"} if draft.is_messages else "auto")
         draft.remark("tool_choice sent as auto: this model cannot be forced to call a tool")
     if ends_in_answer(draft) and capability.prefill is Taken.NEVER:
-        draft.set("messages", draft.get("messages")[:-1])
+        messages = list(draft.get("messages"))
+        while len(messages) > 1 and _is_answer(messages[-1]):  # several count as one
+            messages.pop()
+        draft.set("messages", messages)
         draft.remark("the begun answer at the end of the conversation dropped: not taken by this model")
     if capability.sampling is Taken.NEVER or (capability.sampling is Taken.WITHOUT_THINKING and is_thinking):
         when = "not taken by this model" if capability.sampling is Taken.NEVER else "not taken while thinking"
@@ -95,8 +99,11 @@ def forces_tools(draft: Draft) -> bool:
 def ends_in_answer(draft: Draft) -> bool:
     """Whether the conversation ends in the beginning of the answer."""
     messages = draft.get("messages")
-    last = messages[-1] if isinstance(messages, list) and len(messages) > 1 else None
-    return isinstance(last, Mapping) and last.get("role") == "assistant"
+    return isinstance(messages, list) and len(messages) > 1 and _is_answer(messages[-1])
+
+
+def _is_answer(message: Any) -> bool:
+    return isinstance(message, Mapping) and message.get("role") == "assistant"
 
 
 def demands_form(draft: Draft) -> bool:

@@ -140,6 +140,9 @@ def test_a_forced_tool_comes_before_the_wish_to_think() -> None:
     )
     free = messages("claude-sonnet-5-5", Wish("high"), **forced)
     assert free.changes["tool_choice"] == {"type": "auto"}
+    one = {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "look", "disable_parallel_tool_use": True}}
+    kept = messages("claude-sonnet-5-5", Wish("high"), **one)
+    assert kept.changes["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
     assert "tool_choice sent as auto: this model cannot be forced to call a tool" in free.remaps
 
 
@@ -162,7 +165,7 @@ def test_a_begun_answer_comes_before_the_wish_or_goes() -> None:
     begun = [USER, {"role": "assistant", "content": "Because"}]
     kept = messages("claude-haiku-4-5", Wish("low"), 64_000, messages=begun)
     assert kept.sent == {"effort": "none"}
-    gone = messages("claude-opus-5", Wish("low"), messages=begun)
+    gone = messages("claude-opus-5", Wish("low"), messages=[*begun, begun[-1]])
     assert gone.changes["messages"] == [USER]
     assert "the begun answer at the end of the conversation dropped: not taken by this model" in gone.remaps
 
