@@ -52,12 +52,13 @@ _CELL_POWER, _CATEGORY_POWER = -0.6, -0.5
 _RECORDED = frozenset(("math", "logic", "knowledge", "constraint", "planning"))
 """Categories in which every prompt is given the success of the recorded cells that it resembles most."""
 _CATEGORY_C, _CELL_C, _EXPERT_C = 0.3, 4.0, 0.3
-_FOLDS = 3
+_FOLDS = 5
 _ITERATIONS = 60
 """Stopping early regularises too."""
 _PRIOR = 4.0
 """Empirical Bayes: a cell's rate counts this many answers at its family's rate."""
 _TEMPERATURES = np.linspace(0.6, 3.0, 49)
+_TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +161,18 @@ def _fit_categories(x: Floats, data: _Set, seed: int) -> tuple[Floats, Floats]:
         coefficients, bias = _linear(x[seen], labels[seen], len(names), weights[seen], _CATEGORY_C)
         logits[~seen] = x[~seen] @ coefficients.T + bias
     given = data.is_given
-    temperature = np.float32(_temperature(logits[given], labels[given], weights[given]))
+    right = np.array([[name in item.labels for name in names] for item in data.items])
+    temperature = np.float32(_temperature(logits[given], right[given], weights[given]))
     coefficients, bias = _linear(x, labels, len(names), weights, _CATEGORY_C)
     return coefficients / temperature, bias / temperature
 
 
-def _temperature(logits: Floats, labels: NDArray[Any], weights: Floats) -> float:
+def _temperature(logits: Floats, right: NDArray[np.bool_], weights: Floats) -> float:
+    """The one under which the labels, any of those that are right, are likeliest."""
+
     def loss(temperature: float) -> float:
-        scaled = logits / temperature
-        scaled -= scaled.max(1, keepdims=True)
-        likelihoods = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(1))
+        raised = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
+        likelihoods = np.log((raised * right).sum(1) / raised.sum(1) + _TINY)
         return -float((weights * likelihoods).sum())
 
     return float(min(_TEMPERATURES, key=loss))

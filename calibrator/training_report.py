@@ -17,6 +17,8 @@ printed by `ponder classifier report --data DIR`. What they mean stands in docs/
 Seed {seed}. One prompt in {share} is held out, by a digest of its letters and digits; nothing below was measured
 on a prompt that was trained on, and no choice of temperature, correction or calibration saw one.
 """
+_SUCCESS = """Calibration error of P(success), both anchors and all sources together: {error:.3f}. Intervals are 95%.
+"""
 _CAVEATS = """## What these figures do not say
 
 - Held-out prompts of a recorded source are other prompts of the same source. On a source that it has never
@@ -29,8 +31,11 @@ _CAVEATS = """## What these figures do not say
 - Distance to the nearest centroid was tried as the sign of an unknown prompt and failed: in this embedding
   random text lies as near to its kind as an ordinary question to its own. A class of nonsense, and a floor under
   the confidence, do that work instead.
-- Inside grade-school problems difficulty follows length and numbers; more features, or the embedding, did worse
-  in cross-validation on the taught part than the few that are used.
+- Inside grade-school problems difficulty follows length and numbers. In cross-validation on the taught part the few
+  features that are used reach an APGR of about 0.65. They were chosen over more features (0.63 to 0.66) and the
+  embedding (0.55) by cross-validation on all grade-school prompts, so that one choice has seen the held-out ones.
+  The interval above is wide because few prompts are held out.
+- Knowledge questions: knowing the true subject recovers little more than chance, and the prompt alone less than that.
 - Latency is the CPU time of one thread on the machine that trained, which may have been busy.
 """
 
@@ -58,6 +63,7 @@ def render(measured: Report, made: Mapping[str, Any], taught: Sequence[Item]) ->
         _table(("source", "accuracy"), _numbers(figures.accuracy_by_source)),
         _table(("language of labelled prompts", "accuracy"), _numbers(figures.accuracy_by_language)),
         "## Success, and routing from weak to strong\n",
+        _SUCCESS.format(error=measured.calibration_error_success),
         _routing(measured.routing),
         "## Latency\n",
         f"p50 {measured.latency_ms_p50:.2f} ms, p99 {measured.latency_ms_p99:.2f} ms a prompt.\n",
@@ -79,18 +85,20 @@ def _routing(routing: Sequence[Routing]) -> str:
         "calibration error, strong": lambda each: f"{each.calibration_error_strong:.3f}",
         "AUC, weak is right": lambda each: f"{each.auc_weak:.3f}",
         "AUC, only strong is right": lambda each: f"{each.auc_gain:.3f}",
-        "**APGR by predicted gain**": lambda each: f"**{each.apgr:.3f}**",
+        "**APGR by predicted gain**": lambda each: f"**{each.apgr:.3f}** {_span(each.apgr_95)}",
         "APGR by the category's mean": lambda each: f"{each.apgr_category_mean:.3f}",
         "APGR knowing the true cell": lambda each: f"{each.apgr_cell_mean:.3f}",
-        "APGR shuffled, same cost": lambda each: (
-            f"{each.apgr_shuffled:.3f} ({each.apgr_shuffled_95[0]:.3f} to {each.apgr_shuffled_95[1]:.3f})"
-        ),
+        "APGR shuffled, same cost": lambda each: f"{each.apgr_shuffled:.3f} {_span(each.apgr_shuffled_95)}",
         "APGR of the oracle": lambda each: f"{each.apgr_oracle:.3f}",
     }
     return _table(
         ("", *(each.source for each in routing)),
         ((name, *(show(each) for each in routing)) for name, show in rows.items()),
     )
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return f"({interval[0]:.3f} to {interval[1]:.3f})"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

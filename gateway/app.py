@@ -104,10 +104,7 @@ class Gateway:
         balances = Balances(database)
         self._treasury = Treasury(self.settings.redis, redis_url, clock, balances, self._journal)
         self._reconciliations = Reconciliations(database)
-        self._bookkeeper = Bookkeeper(
-            lambda: self.house.purse, clock, balances, self._journal, self._reconciliations,
-            kept_days=lambda: self.settings.retention.requests_days,
-        )  # fmt: skip
+        self._bookkeeper = Bookkeeper(lambda: self.house.purse, clock, balances, self._journal, self._reconciliations)
         self.house = House(
             catalog=first,
             codecs=CODECS,
@@ -144,6 +141,7 @@ class Gateway:
                 provider_keys=ProviderKeys(self._changes),
                 policy_versions=PolicyVersions(self._changes),
                 policies=lambda: self._library.policies,
+                activation_of=self._library.activation_of,
                 encryption=secrets.encryption,
                 pepper=secrets.pepper,
                 clock=self.house.clock,

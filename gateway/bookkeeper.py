@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from gateway.domain.limits import Period, period_start
+from gateway.domain.limits import Period
 from gateway.domain.money import ZERO, Usd, show
 from gateway.errors import PonderError
 from gateway.ports import Clock, Purse
@@ -36,7 +36,6 @@ _BEFORE_MIDNIGHT = timedelta(minutes=30)
 """Half an hour before its UTC day ends a day's budget has counted nearly all that it will."""
 _BY_FAR = timedelta(minutes=1)
 _LOOKED_AT = 10
-_DAY_S = 86_400.0
 _log = logging.getLogger(__name__)
 
 
@@ -65,9 +64,7 @@ class _Bounds:
 class Bookkeeper:
     """Checks the balances once a night, corrects them, and keeps what was found.
 
-    ``purse`` is asked for each time: a gateway with Redis gets its purse as it starts. Requests are
-    kept in the log for ``kept_days``: a period that began before is only checked for accounts that
-    are younger than that.
+    ``purse`` is asked for each time: a gateway with Redis gets its purse as it starts.
     """
 
     def __init__(
@@ -78,15 +75,13 @@ class Bookkeeper:
         book: Book,
         results: Reconciliations,
         *,
-        kept_days: Callable[[], int],
         lag_s: float = LAG_S,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._purse = purse
         self._clock = clock
         self._balances = balances
         self._book = book
         self._results = results
-        self._kept_days = kept_days
         self._lag_s = lag_s
         self._begun: str | None = None
         self._difference = 0.0
@@ -151,8 +146,7 @@ class Bookkeeper:
 
     async def _check(self) -> Finding:
         now = self._clock.now()
-        kept_since = now - self._kept_days() * _DAY_S
-        budgets = [each for each in await self._balances.budgeted() if _is_whole(each, now, kept_since)]
+        budgets = await self._balances.budgeted()
         await self._book.flush()
         least = await self._balances.spent(now)
         await asyncio.sleep(self._lag_s)
@@ -181,11 +175,6 @@ class Bookkeeper:
         lost; it is a millisecond's, and the next night's check would find it."""
         counted, _ = await purse.spent(each.account, each.period, now=now)
         await purse.correct(each.account, {each.period: Usd(max(counted - error, ZERO))}, now=now)
-
-
-def _is_whole(each: BudgetedAccount, now: float, kept_since: float) -> bool:
-    """Whether the log still has every request that the budget has counted."""
-    return max(period_start(each.period, now), each.created_at) >= kept_since
 
 
 def _sum(sums: Mapping[str, Mapping[Period, Usd]], each: BudgetedAccount) -> Usd:

@@ -1,8 +1,9 @@
 """The policies in force in this process: those of the files, save where one was rolled back.
 
 What the files say is recorded in the database as it comes into force. A rollback made anywhere is
-noticed within about a second. While the database is away the policies last known serve on, and what
-came into force meanwhile is recorded when it is back.
+noticed within about a second, and applies where the files say just what was rolled back from. While the
+database is away the policies last known serve on, and what came into force meanwhile is recorded when
+it is back.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gateway.domain.policy_version import Activation, PolicyVersion
 from gateway.errors import ConfigurationError, NotFound, PonderError
 from gateway.policy.reading import Policy, read_policy
 from gateway.ports import Clock
-from gateway.store.policies import PolicyVersions
+from gateway.store.policies import PolicyVersions, Standing
 from gateway.telemetry import Meter
 
 POLL_S = 0.8
@@ -31,8 +32,9 @@ class Library:
         self._clock = clock
         self._poll_s = poll_s
         self._of_files: Mapping[str, Policy] = {}
-        self._rolled_back: Mapping[str, tuple[Activation, Policy]] = {}
-        self._faults: Mapping[str, str] = {}
+        self._standing: Mapping[Standing, Activation] = {}
+        self._rolled_back: Mapping[Standing, Policy] = {}
+        self._faults: Mapping[Standing, str] = {}
         self._number = -1
         self._is_recorded = True
         self._turn = asyncio.Lock()
@@ -73,7 +75,7 @@ class Library:
             number = await self._versions.number()
             if number == self._number:
                 return
-            await self._take_in(await self._versions.present())
+            await self._take_in(await self._versions.standing())
             self._number = number
             before = self.policies
             self._put_in_force()
@@ -82,7 +84,7 @@ class Library:
 
     def degraded(self) -> tuple[str, ...]:
         """Policies that are not the ones that somebody asked for, in words for an operator."""
-        return tuple(self._faults.values())
+        return tuple(self._faults[key] for key in self._keys(self._of_files) if key in self._faults)
 
     def watch(self, meter: Meter) -> None:
         """Expose how many policies there are, and how many of them are rolled back."""
@@ -91,19 +93,23 @@ class Library:
 
     def in_force(self, loaded: Mapping[str, Policy]) -> Mapping[str, Policy]:
         """What is in force where the files say this: all of it, save what was rolled back from just this."""
-        return MappingProxyType({**loaded, **self._standing_in(loaded)})
+        standing_in = {name: self._rolled_back.get((name, digest)) for name, digest in self._keys(loaded)}
+        return MappingProxyType({name: standing_in[name] or policy for name, policy in loaded.items()})
+
+    def activation_of(self, name: str) -> Activation | None:
+        """Since when, and by whom, the version in force is; None until that is on record."""
+        policy = self._of_files.get(name)
+        key = (name, policy.digest) if policy is not None else None
+        return None if key is None or key in self._faults else self._standing.get(key)
 
     @property
     def rolled_back(self) -> int:
         """How many policies are not their files' versions."""
-        return len(self._standing_in(self._of_files))
+        return sum(key in self._rolled_back for key in self._keys(self._of_files))
 
-    def _standing_in(self, loaded: Mapping[str, Policy]) -> dict[str, Policy]:
-        return {
-            name: policy
-            for name, (activation, policy) in self._rolled_back.items()
-            if name in loaded and activation.over == loaded[name].digest
-        }
+    @staticmethod
+    def _keys(loaded: Mapping[str, Policy]) -> list[Standing]:
+        return [(name, policy.digest) for name, policy in loaded.items()]
 
     def _put_in_force(self) -> None:
         changed = self.in_force(self._of_files)
@@ -116,25 +122,26 @@ class Library:
         await self._versions.record(versions, at=at)
         self._is_recorded = self._of_files is loaded
 
-    async def _take_in(self, present: Mapping[str, Activation]) -> None:
-        rolled_back: dict[str, tuple[Activation, Policy]] = {}
-        faults: dict[str, str] = {}
-        for name, activation in present.items():
+    async def _take_in(self, standing: Mapping[Standing, Activation]) -> None:
+        rolled_back: dict[Standing, Policy] = {}
+        faults: dict[Standing, str] = {}
+        for key, activation in standing.items():
             if activation.over is None:
                 continue
+            name, digest = activation.name, activation.digest[:12]
             try:
                 version = await self._versions.find(activation.digest)
-                rolled_back[name] = activation, read_policy(name, version.document)
+                rolled_back[key] = read_policy(name, version.document)
             except (ConfigurationError, NotFound) as fault:
-                faults[name] = (
-                    f"policy {name} is rolled back to {activation.digest[:12]}, which this release cannot read, "
-                    f"so the version of its file serves: {fault.message}"
+                faults[key] = (
+                    f"policy {name} is rolled back to {digest}, which this release cannot read, so the version of its "
+                    f"file serves: {fault.message}"
                 )
-        for name in faults.keys() - self._faults.keys():
-            _log.error("%s", faults[name])
-        for name in rolled_back.keys() - self._rolled_back.keys():
-            _log.warning("policy %s is rolled back to %s", name, rolled_back[name][0].digest[:12])
-        self._rolled_back, self._faults = rolled_back, faults
+            if key in faults and key not in self._faults:
+                _log.error("%s", faults[key])
+            elif key in rolled_back and self._standing.get(key) != activation:
+                _log.warning("policy %s is rolled back from %s to %s", name, key[1][:12], digest)
+        self._standing, self._rolled_back, self._faults = standing, rolled_back, faults
 
     async def _follow(self) -> None:
         while True:

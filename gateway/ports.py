@@ -15,7 +15,7 @@ from gateway.domain.ledger import Hold
 from gateway.domain.limits import Account, Period
 from gateway.domain.money import Usd
 from gateway.domain.prediction import Prediction, Prompt
-from gateway.domain.record import Opening, RequestRecord
+from gateway.domain.record import Opening, RaisedCeiling, RequestRecord
 from gateway.domain.sticky import StickyArm
 from gateway.domain.thinking import Actuation, Wish
 
@@ -148,6 +148,13 @@ class Journal(Protocol):
         """Note that a request is about to call a model.
 
         Raises Unavailable when that cannot be written and requests are then to be refused.
+        """
+        ...
+
+    def raise_ceiling(self, raised: RaisedCeiling) -> None:
+        """Note that an open request holds more, before the call that it holds more for.
+
+        Raises Unavailable as :meth:`open` does.
         """
         ...
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import openai
 
-from tests.upstreams.gateway_process import GatewayProcess, awaited
+from tests.upstreams.gateway_process import PAUSE_S, GatewayProcess
 
+ENDS_S = 40.0
+"""A batch is looked at once a second, and takes several steps at a provider."""
 ENDS = {"completed", "failed", "cancelled", "expired"}
 TURNS: Any = [{"role": "user", "content": "Hello"}]
 CHAT = "/v1/chat/completions"
@@ -41,11 +44,11 @@ def begun(client: openai.OpenAI, lines: list[Any], endpoint: Any = CHAT, **membe
 def ended(client: openai.OpenAI, batch_id: str) -> Any:
     """The batch, once it has ended."""
 
-    def look() -> Any:
-        batch = client.batches.retrieve(batch_id)
-        return batch if batch.status in ENDS else None
-
-    return awaited(look, f"the end of {batch_id}")
+    end = time.monotonic() + ENDS_S
+    while (batch := client.batches.retrieve(batch_id)).status not in ENDS:
+        assert time.monotonic() < end, f"{batch_id} did not end within {ENDS_S} s"
+        time.sleep(PAUSE_S)
+    return batch
 
 
 def content(client: openai.OpenAI, file_id: str | None) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from gateway.store.base import Database, locate
 from gateway.store.changes import Changes
 from gateway.store.keys import Keys
 from gateway.store.reconciliations import Finding, Kind, Reconciliations
+from gateway.store.retention import Retention
 from gateway.store.schema import upgrade
 from gateway.store.sinks import Sink, open_sink
 from gateway.telemetry import Meter
@@ -91,16 +92,13 @@ async def sink(database: Database) -> AsyncIterator[Sink]:
 class Office:
     """A bookkeeper and what it works on."""
 
-    def __init__(self, database: Database, sink: Sink, *, counted: Usd, kept_days: int) -> None:
+    def __init__(self, database: Database, sink: Sink, *, counted: Usd) -> None:
         self.purse: Purse = MemoryPurse()
         self.clock = SetClock(LATE)
         self.book = SlowBook(sink)
         self.results = Reconciliations(database)
         self.counted = counted
-        self.keeper = Bookkeeper(
-            lambda: self.purse, self.clock, Balances(database), self.book, self.results,
-            kept_days=lambda: kept_days, lag_s=0,
-        )  # fmt: skip
+        self.keeper = Bookkeeper(lambda: self.purse, self.clock, Balances(database), self.book, self.results, lag_s=0)
 
     async def look(self) -> Finding | None:
         """What the newest check has found, after one more look."""
@@ -126,8 +124,8 @@ async def offices(database: Database, sink: Sink) -> AsyncIterator[Offices]:
     """Makes bookkeepers, and closes them in the end."""
     made: list[Office] = []
 
-    def make(*, counted: Usd, kept_days: int = 90) -> Office:
-        made.append(Office(database, sink, counted=counted, kept_days=kept_days))
+    def make(*, counted: Usd) -> Office:
+        made.append(Office(database, sink, counted=counted))
         return made[-1]
 
     yield make
@@ -248,14 +246,22 @@ async def test_a_check_that_fails_is_taken_up_again(offices: Offices) -> None:
     assert found.differing == 2
 
 
-async def test_periods_beyond_what_the_log_keeps_are_left_out(offices: Offices) -> None:
-    """A total that began before the oldest request that is kept cannot be compared, unless the key is younger."""
-    young = offices(counted=usd(3), kept_days=1)
-    await young.restore()
-    young.clock.at += DAY_S
-    found = await young.look()
-    assert found is not None
-    assert found.compared == 1
+@pytest.mark.parametrize("counted", ["3", "18"])
+async def test_requests_that_were_deleted_still_count(
+    offices: Offices, database: Database, sink: Sink, counted: str
+) -> None:
+    """What retention took from the log is in the sums that balances are compared with, on either side of midnight."""
+    midnight = NOON - DAY_S / 2
+    await sink.write([request(3, key_id="k1", started_at=midnight - 1, total_s=2.0, cost=usd(15))])
+    office = offices(counted=usd(counted))
+    office.book.late.clear()
+    amounts = {Period.DAY: usd(counted), Period.TOTAL: usd(18)}
+    await office.purse.restore({ACCOUNT: amounts}, now=LATE - 3600)
+    store = Retention(database)
+    assert await store.delete_requests(LATE, now=LATE) == 3
+    await store.close()
+    assert await office.look() == Finding(2, 0, ZERO, ())
+    assert await office.spent(Period.TOTAL) == usd(18)
 
 
 async def test_balances_in_redis_are_checked_as_well(offices: Offices) -> None:

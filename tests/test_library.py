@@ -54,7 +54,11 @@ async def test_what_the_files_say_is_in_force_and_recorded(versions: PolicyVersi
     assert library.policies == {"default": OLD, "thrift": THRIFT}
     await library.refresh()
     assert (await versions.find(OLD.digest)).document == OLD.text
-    assert (await versions.present()).keys() == {"default", "thrift"}
+    assert {name for name, _ in await versions.standing()} == {"default", "thrift"}
+    activation = library.activation_of("default")
+    assert activation is not None
+    assert (activation.digest, activation.actor) == (OLD.digest, "files")
+    assert library.activation_of("nobody") is None
 
 
 async def test_a_rollback_reaches_every_process(versions: PolicyVersions) -> None:
@@ -90,8 +94,8 @@ async def test_a_rollback_survives_a_restart(versions: PolicyVersions) -> None:
     await again.close()
 
 
-async def test_a_file_that_says_something_else_ends_the_rollback(versions: PolicyVersions) -> None:
-    """The operator's next version is in force at once, and the old one stands in for it no more."""
+async def test_a_file_that_says_something_else_is_in_force(versions: PolicyVersions) -> None:
+    """The operator's next version is in force at once; the one that was rolled back from stays so."""
     library = _library(versions)
     await _load(library, OLD)
     await _load(library, NEW)
@@ -101,9 +105,24 @@ async def test_a_file_that_says_something_else_ends_the_rollback(versions: Polic
     library.adopt(_files(NEWER))
     assert library.policies["default"] == NEWER
     await library.refresh()
-    assert (await versions.present())["default"].over is None
+    assert library.rolled_back == 0
     await _load(library, NEW)
+    assert library.policies["default"] == OLD
+    await versions.release("default", by=OPERATOR)
+    await library.refresh()
     assert library.policies["default"] == NEW
+
+
+async def test_a_gateway_with_older_files_disturbs_no_rollback(versions: PolicyVersions) -> None:
+    """Halfway back to the old files, those gateways that still have the bad one go on serving the old version."""
+    late, early = _library(versions), _library(versions)
+    await _load(late, OLD)
+    await _load(late, NEW)
+    await versions.roll_back("default", to=None, by=OPERATOR)
+    await _load(early, OLD)
+    await late.refresh()
+    assert [late.policies["default"], early.policies["default"]] == [OLD, OLD]
+    assert (late.rolled_back, early.rolled_back) == (1, 0)
 
 
 async def test_what_would_be_in_force_can_be_asked_beforehand(versions: PolicyVersions) -> None:
@@ -127,6 +146,7 @@ async def test_a_version_that_cannot_be_read_any_more_is_not_served(versions: Po
     await versions.roll_back("default", to=None, by=OPERATOR)
     await library.refresh()
     assert library.policies["default"] == NEW
+    assert library.activation_of("default") is None
     (state,) = library.degraded()
     assert "policy default is rolled back to 000000000000, which this release cannot read" in state
     await versions.release("default", by=OPERATOR)

@@ -269,9 +269,7 @@ def test_a_line_settled_twice_is_on_record_once(tmp_path: Path, gpt: BatchingOpe
     with closing(sqlite3.connect(tmp_path / "ponder.db")) as database, database:
         marks = ", ".join("?" for _ in columns)
         database.executemany(f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({marks})", before)
-        again = (
-            "finished_at = NULL, kept_until = NULL, state = 'in_progress', due_at = created_at, output_file_id = NULL"
-        )
+        again = "finished_at = NULL, kept_until = NULL, state = 'in_progress', due_at = created_at, stamps = '{}'"
         database.execute(f"UPDATE batches SET {again}")
     with gateway, client_of(gateway) as client:
         second = content(client, ended(client, batch.id).output_file_id)

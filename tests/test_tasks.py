@@ -21,6 +21,7 @@ from gateway.settings import BrokerSettings, RetentionSettings, Settings, places
 from gateway.store.base import locate
 from gateway.store.reconciliations import Kind, Reconciliations
 from gateway.store.requests import Requests
+from gateway.store.retention import Retention
 from gateway.store.schema import upgrade
 from gateway.store.sinks import open_sink
 from gateway.tasks import RECONCILIATION, RETENTION, broker_folder, build, check_broker, compare_calls, forget
@@ -132,7 +133,7 @@ async def test_retention_deletes_what_is_old_and_keeps_the_rest(tmp_path: Path) 
     await sink.write([record(number, started_at=NOON - age * DAY_S, text=text) for number, age in ages_days.items()])
     await sink.close()
     for _ in range(2):
-        await forget(Requests(locate(url)), RetentionSettings(), now=NOON, for_at_most_s=10)
+        await forget(Retention(locate(url)), RetentionSettings(), now=NOON, for_at_most_s=10)
     requests = Requests(locate(url))
     found = {number: await requests.find(identity(number, NOON - age * DAY_S)) for number, age in ages_days.items()}
     await requests.close()
@@ -141,9 +142,9 @@ async def test_retention_deletes_what_is_old_and_keeps_the_rest(tmp_path: Path) 
 
 async def test_retention_takes_a_database_without_tables_for_a_misconfiguration(tmp_path: Path) -> None:
     """On a database that was never migrated, the tick says what to run."""
-    requests = Requests(locate(f"sqlite:///{tmp_path / 'ponder.db'}"))
+    store = Retention(locate(f"sqlite:///{tmp_path / 'ponder.db'}"))
     with pytest.raises(ConfigurationError, match="ponder db upgrade"):
-        await forget(requests, RetentionSettings(), now=time.time(), for_at_most_s=10)
+        await forget(store, RetentionSettings(), now=time.time(), for_at_most_s=10)
 
 
 async def test_yesterdays_requests_are_compared_with_their_calls_once(

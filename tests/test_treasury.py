@@ -15,7 +15,7 @@ import pytest
 
 from gateway.domain.limits import Account, Budget, Limits, Period
 from gateway.domain.money import ZERO, Usd, usd
-from gateway.domain.record import Opening, RequestRecord
+from gateway.domain.record import Opening, RaisedCeiling, RequestRecord
 from gateway.errors import BudgetExhausted, Unavailable
 from gateway.ports import Claim
 from gateway.settings import RedisSettings
@@ -61,6 +61,9 @@ class EmptyBook:
         self.flushed = 0
 
     def open(self, opening: Opening) -> None:
+        """Nothing is kept."""
+
+    def raise_ceiling(self, raised: RaisedCeiling) -> None:
         """Nothing is kept."""
 
     def settle(self, record: RequestRecord) -> None:

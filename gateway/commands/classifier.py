@@ -127,6 +127,7 @@ def _print_categorising(measured: Report) -> None:
         ("macro-F1, labelled prompts", f"{figures.macro_f1_labelled:.3f}"),
         ("macro-F1, all twelve categories", f"{figures.macro_f1_all:.3f}"),
         ("calibration error of confidence", f"{figures.calibration_error:.3f}"),
+        ("calibration error of success", f"{measured.calibration_error_success:.3f}"),
         *((f"F1 of {name}", f"{score:.3f}") for name, score in figures.f1_by_category.items()),
         *((f"accuracy on {name}", f"{share:.3f}") for name, share in figures.accuracy_by_source.items()),
         *((f"accuracy in {name}", f"{share:.3f}") for name, share in figures.accuracy_by_language.items()),
@@ -145,14 +146,16 @@ def _print_routing(routing: tuple[Routing, ...]) -> None:
         "calibration error, strong": lambda each: f"{each.calibration_error_strong:.3f}",
         "AUC, weak is right": lambda each: f"{each.auc_weak:.3f}",
         "AUC, only strong is right": lambda each: f"{each.auc_gain:.3f}",
-        "APGR by predicted gain": lambda each: f"{each.apgr:.3f}",
+        "APGR by predicted gain": lambda each: f"{each.apgr:.3f} {_span(each.apgr_95)}",
         "APGR by the category's mean": lambda each: f"{each.apgr_category_mean:.3f}",
         "APGR by the true cell's mean": lambda each: f"{each.apgr_cell_mean:.3f}",
-        "APGR shuffled, same cost": lambda each: (
-            f"{each.apgr_shuffled:.3f} ({each.apgr_shuffled_95[0]:.3f} to {each.apgr_shuffled_95[1]:.3f})"
-        ),
+        "APGR shuffled, same cost": lambda each: f"{each.apgr_shuffled:.3f} {_span(each.apgr_shuffled_95)}",
         "APGR of the oracle": lambda each: f"{each.apgr_oracle:.3f}",
     }
     print_rows(
         figures, [{"routing": name, **{each.source: show(each) for each in routing}} for name, show in named.items()]
     )
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return f"({interval[0]:.3f} to {interval[1]:.3f})"

@@ -45,7 +45,7 @@ def versions(name: str, *, as_json: bool) -> None:
 def rollback(name: str, digest: str | None, *, as_json: bool) -> None:
     """Put an earlier version of policy NAME in force, in every process within two seconds.
 
-    It stays until `ponder policy release NAME`, or until the policy's file says something else.
+    It stays until `ponder policy release NAME`, or until the file says something else.
     """
     body = {} if digest is None else {"to": digest}
     _show(ask("POST", f"/policies/{reference(name)}/rollback", body), name, as_json=as_json)

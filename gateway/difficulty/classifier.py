@@ -59,6 +59,7 @@ class Learned:
     def __init__(self, weights: Weights, embedding: StaticEmbedding) -> None:
         self.weights = weights
         self._embedding = embedding
+        self._other = weights.categories.index(Category.OTHER)
         members = family_members(weights)
         self._members = members
         self._rates = np.concatenate((members * weights.rates[:, 0], members * weights.rates[:, 1]))
@@ -75,10 +76,8 @@ class Learned:
         judged = self.judge(prompt.text)
         best = int(judged.categories.argmax())
         confidence = float(judged.categories[best])
-        if best == len(self.weights.categories):
-            return Prediction(category=Category.OTHER, confidence=1 - confidence, source=Source.LEARNED)
-        if confidence < LEAST_CONFIDENCE:
-            return Prediction(category=Category.OTHER, confidence=confidence, source=Source.LEARNED)
+        if best == len(self.weights.categories) or confidence < LEAST_CONFIDENCE:
+            return Prediction(Category.OTHER, float(judged.categories[self._other]), Source.LEARNED)
         success = {} if judged.success is None else dict(zip(Anchor, judged.success.tolist(), strict=True))
         return Prediction(self.weights.categories[best], confidence, Source.LEARNED, success)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 _ZONE_WORDS = 14
 """Instructions stand at an end of a prompt; material to work on stands between."""
 _ZONE_CHARACTERS = 60
-_MOST_WORDS = 300
+_MOST_WORDS = 160
 _WORD = re.compile(r"[^\W\d_]+(?:\+\+|['’][^\W\d_]+)?")
 _TABLE = json.loads(files("gateway.difficulty").joinpath("cues.json").read_text("utf-8"))
 

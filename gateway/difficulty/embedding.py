@@ -25,6 +25,7 @@ _TENSOR = "embedding.weight"
 _FADE = 10.0
 """After so many tokens from an end, a token weighs e times less: instructions stand at an end of a prompt."""
 _MOST_TOKENS = 4096
+_FEW = 100
 DIMENSIONS = 256
 EMBEDDED = 3 * DIMENSIONS
 
@@ -56,14 +57,21 @@ class StaticEmbedding:
         ids = self._tokenizer.encode_batch_fast([clean], add_special_tokens=False)[0].ids[:_MOST_TOKENS]
         if not ids:
             return np.zeros(EMBEDDED, dtype=np.float32)
-        # A token that comes often is fetched and widened once: grids and tables repeat a few tokens hundreds of times.
-        tokens, places = np.unique(np.array(ids), return_inverse=True)
-        fading = self._fading[: len(ids)]
-        weights = np.stack((np.bincount(places), np.bincount(places, fading), np.bincount(places, fading[::-1])))
-        zones = weights.astype(np.float32) @ self._table[tokens].astype(np.float32)
+        zones = self._weighted(ids)
         lengths = np.sqrt(np.einsum("ij,ij->i", zones, zones))
         unit: NDArray[np.float32] = zones / np.maximum(lengths, np.float32(1e-6))[:, np.newaxis]
         return unit.reshape(-1)
+
+    def _weighted(self, ids: list[int]) -> NDArray[np.float32]:
+        """The sums of the tokens' vectors, weighing all alike, the first ones more, and the last ones more."""
+        fading = self._fading[: len(ids)]
+        weights = np.stack((np.ones_like(fading), fading, fading[::-1]))
+        if len(ids) > _FEW:
+            # Grids and tables repeat a few tokens hundreds of times: each is fetched and widened once.
+            tokens, places = np.unique(np.array(ids), return_inverse=True)
+            weights = np.stack([np.bincount(places, row) for row in weights]).astype(np.float32)
+            return np.asarray(weights @ self._table[tokens].astype(np.float32))
+        return np.asarray(weights @ self._table[ids].astype(np.float32))
 
 
 def _folder() -> Path:

@@ -38,7 +38,7 @@ _MARKS = (
 )  # fmt: skip
 """Literal pieces that are counted; with capitals where only the beginning of a sentence counts."""
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_MOST_NUMBERS = 400
+_MOST_NUMBERS = 100
 _OPERATORS = b"+-*/=<>^%|&~"
 _BRACKETS = b"()[]{}"
 _QUOTES = b"\"'`"

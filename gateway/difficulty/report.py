@@ -22,7 +22,7 @@ from gateway.domain.prediction import Anchor, Category, Prediction, Prompt
 
 HELD_OUT_PROMPTS = Path(str(files("gateway.difficulty").joinpath("held_out.jsonl")))
 """Labelled prompts for the categories that the sources lack, in twelve languages, none of them trained on."""
-_SHUFFLES = 200
+_RESAMPLES = 200
 _SEED = 1
 _HALF = 0.5
 """An answer scored above this is right."""
@@ -65,6 +65,8 @@ class Routing:
     auc_gain: float
     """Of the predicted gain, against the prompts that only the strong one gets right."""
     apgr: float
+    apgr_95: tuple[float, float]
+    """Bootstrap interval over the prompts."""
     apgr_category_mean: float
     apgr_cell_mean: float
     """Knowing each prompt's true cell (task and level): what a perfect recogniser would reach."""
@@ -78,6 +80,8 @@ class Report:
     """All figures of one classifier on one folder of data."""
 
     categorising: Categorising
+    calibration_error_success: float
+    """Of P(success) by both anchors, over all prompts whose answers are on record."""
     routing: tuple[Routing, ...]
     latency_ms_p50: float
     latency_ms_p99: float
@@ -99,6 +103,7 @@ def report(learned: Learned, folder: Path, clock: Callable[[], float] = time.thr
         spent.append((clock() - begun) * 1000)
     return Report(
         categorising=_categorising(held, predictions),
+        calibration_error_success=_calibration_error(held, predictions),
         routing=tuple(_routing(source, held, predictions, seen) for source in ANCHORS if _has_gap(source, held)),
         latency_ms_p50=float(np.percentile(spent, 50)),
         latency_ms_p99=float(np.percentile(spent, 99)),
@@ -139,6 +144,17 @@ def _is_paired(item: Item) -> bool:
     return item.weak is not None and item.strong is not None
 
 
+def _calibration_error(items: Sequence[Item], predictions: Sequence[Prediction]) -> float:
+    pairs = [
+        (prediction.success[anchor], answer)
+        for item, prediction in zip(items, predictions, strict=True)
+        for anchor, answer in zip(Anchor, (item.weak, item.strong), strict=True)
+        if answer is not None and anchor in prediction.success
+    ]
+    predicted, happened = np.array(pairs, dtype=float).reshape(-1, 2).T
+    return calibration_error(predicted, happened)
+
+
 def _has_gap(source: str, items: Sequence[Item]) -> bool:
     """Whether there is anything to recover: the strong one is right more often than the weak one."""
     paired = [item for item in items if item.source == source and _is_paired(item)]
@@ -158,8 +174,11 @@ def _routing(source: str, held: Sequence[Item], predictions: Sequence[Prediction
     gain = hopes[:, 1] - hopes[:, 0]
     taught = [item for item in seen if item.source == source and _is_paired(item)]
     random_ = np.random.default_rng(_SEED)
-    shuffled = [gap_recovered(weak, strong, random_.permutation(gain)) for _ in range(_SHUFFLES)]
-    low, high = np.percentile(shuffled, (2.5, 97.5))
+    shuffled = [gap_recovered(weak, strong, random_.permutation(gain)) for _ in range(_RESAMPLES)]
+    drawn = [random_.integers(len(items), size=len(items)) for _ in range(_RESAMPLES)]
+    resampled = [
+        gap_recovered(weak[rows], strong[rows], gain[rows]) for rows in drawn if (strong - weak)[rows].sum() > 0
+    ]
     return Routing(
         source=source,
         weak=ANCHORS[source].weak,
@@ -171,12 +190,18 @@ def _routing(source: str, held: Sequence[Item], predictions: Sequence[Prediction
         auc_weak=area_under_roc(hopes[known, 0], weak[known] > _HALF),
         auc_gain=area_under_roc(gain, strong - weak > _HALF),
         apgr=gap_recovered(weak, strong, gain),
+        apgr_95=_interval(resampled),
         apgr_category_mean=gap_recovered(weak, strong, _mean_gains(items, taught, lambda item: item.group)),
         apgr_cell_mean=gap_recovered(weak, strong, _mean_gains(items, taught, lambda item: item.cell)),
         apgr_shuffled=float(np.mean(shuffled)),
-        apgr_shuffled_95=(float(low), float(high)),
+        apgr_shuffled_95=_interval(shuffled),
         apgr_oracle=gap_recovered(weak, strong, strong - weak),
     )
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
 
 
 def _mean_gains(items: Sequence[Item], taught: Sequence[Item], key: Callable[[Item], str]) -> Numbers:

@@ -25,7 +25,7 @@ class Activation:
     """A version came into force.
 
     ``over`` is None for the version of the file. Else it is the digest of the file's version that
-    this one was put in place of, and it holds for as long as the file says that.
+    this one was put in place of, wherever the file says just that.
     """
 
     number: int
@@ -36,6 +36,11 @@ class Activation:
     at: float
     """Unix seconds."""
     actor: str
+
+    @property
+    def of_file(self) -> str:
+        """The digest of the file's version that this concerns."""
+        return self.over or self.digest
 
 
 def policy_target(name: str) -> str:

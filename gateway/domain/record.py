@@ -130,6 +130,15 @@ class Opening:
     ceiling: Usd = ZERO
 
 
+@dataclass(frozen=True, slots=True)
+class RaisedCeiling:
+    """More was set aside for an open request, for a retry or another arm: ``ceiling`` is what it holds from now on."""
+
+    id: str
+    """The request's."""
+    ceiling: Usd
+
+
 _INTERRUPTED_STATUS = 500
 
 

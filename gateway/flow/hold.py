@@ -7,6 +7,7 @@ from gateway.domain.ask import Ask, Operation
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, Usd
 from gateway.domain.pricing import ceiling
+from gateway.domain.record import RaisedCeiling
 from gateway.errors import BudgetExhausted, Unpriced
 from gateway.flow.balance import budget_left
 from gateway.flow.demand import prompt_bound, searches_bound
@@ -76,7 +77,7 @@ def _is_open(exchange: Exchange) -> bool:
 async def hold_for_next_arm(exchange: Exchange) -> None:
     """Set aside the money for the exchange's new model, beside what the calls before may have cost.
 
-    Raises BudgetExhausted or Unavailable, and then the hold is as it was.
+    Raises as :func:`hold_again`.
     """
     assert exchange.model is not None  # noqa: S101  the next arm has been chosen
     if not _is_open(exchange):
@@ -87,7 +88,8 @@ async def hold_for_next_arm(exchange: Exchange) -> None:
 async def hold_again(exchange: Exchange) -> None:
     """Set aside the money for one more call, if the one before may have been billed.
 
-    Raises BudgetExhausted or Unavailable, and then the hold is as it was.
+    The journal is told after the purse and before the call: a crash in between charges what may have been
+    spent by then. Raises BudgetExhausted or Unavailable, and then the call must not be made.
     """
     held, house = exchange.hold, exchange.house
     if held is None or not exchange.call_ceiling:
@@ -96,6 +98,7 @@ async def hold_again(exchange: Exchange) -> None:
     if more > ZERO:
         exchange.hold = await house.purse.extend(held, more, now=house.clock.now())
         house.settlements.watch(exchange.hold)
+        house.journal.raise_ceiling(RaisedCeiling(exchange.ask.request_id, exchange.hold.ceiling))
 
 
 async def _affordable_output(exchange: Exchange, bound: int) -> int | None:

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from gateway.domain.identity import new_request_id
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, PonderError
 from gateway.flow.house import House
 from gateway.http.admin.desk import Desk
@@ -20,7 +21,6 @@ from gateway.http.asgi import ASGIApp
 from gateway.http.dialects import DialectEndpoints, Intake
 from gateway.http.faults import LastResort, dialect_of, error_response
 from gateway.http.front import Front
-from gateway.domain.identity import new_request_id
 from gateway.http.openapi import describe
 
 _ANSWER_HEADERS = (

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.domain.ask import Ask, Endpoint, Operation
 from gateway.domain.chat import Dialect
+from gateway.domain.identity import new_request_id
 from gateway.domain.key import Key
 from gateway.errors import InvalidRequest, MethodNotAllowed, PonderError
 from gateway.flow.admit import admit
@@ -17,7 +18,6 @@ from gateway.flow.serve import serve
 from gateway.http.asgi import Receive, Scope, Send
 from gateway.http.door import Bodies, ClientGone, Deferred, Door
 from gateway.http.faults import REQUEST_ID, error_response
-from gateway.domain.identity import new_request_id
 
 ENDPOINTS = {
     endpoint.path: endpoint

@@ -42,7 +42,9 @@ class ArmDocument(Strict):
     model: Words | None = None
     effort: str | None = Field(default=None, json_schema_extra={"enum": list(LEVELS)})
     thinking_tokens: int | None = Field(default=None, ge=0, le=1_000_000)
-    strategy: Literal["greedy", "vote", "best_of_n", "beam", "dvts", "mcts", "revise", "draft", "decompose"] = "greedy"
+    strategy: Literal[
+        "greedy", "vote", "best_of_n", "beam", "dvts", "mcts", "revise", "draft", "decompose", "repair"
+    ] = "greedy"
     samples: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] | None = None
     max_samples: Count | None = None
     beams: Count | None = None

@@ -101,7 +101,7 @@ def recorded(facts: Facts, snapshots: Snapshots) -> dict[str, Any]:
         "hour": int(snapshots.now // 3600) % 24,
     }
     if prediction.success:
-        document["success"] = dict(prediction.success)
+        document["success"] = {str(name): share for name, share in prediction.success.items()}
     for name, value in (
         ("difficulty", prediction.difficulty),
         ("output_tokens", demand.output_tokens_asked),

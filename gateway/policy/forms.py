@@ -37,7 +37,7 @@ _LAST_HOUR = 23
 class Strict(BaseModel):
     """A mapping of which every key is known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +141,11 @@ Quantity: TypeAlias = Annotated[Numbers, BeforeValidator(_numbers), AfterValidat
 
 
 def _hours(numbers: Numbers) -> Numbers:
-    for hour in (*(numbers.any_of or ()), numbers.at_least or 0, numbers.below or 0):
-        if not (0 <= hour <= _LAST_HOUR + 1 and hour == int(hour)):
-            raise ValueError("hours are whole numbers from 0 to 23, UTC; below may be 24")
+    said = [*(numbers.any_of or ()), 0 if numbers.at_least is None else numbers.at_least]
+    if numbers.below is not None:
+        said.append(numbers.below - 1)
+    if not all(0 <= hour <= _LAST_HOUR and hour == int(hour) for hour in said):
+        raise ValueError("hours are whole numbers from 0 to 23, UTC; below is from 1 to 24")
     return numbers
 
 

@@ -17,10 +17,11 @@ PARAMETERS: Final[Mapping[Strategy, frozenset[str]]] = {
     Strategy.REVISE: frozenset({"rounds"}),
     Strategy.DRAFT: frozenset({"depth"}),
     Strategy.DECOMPOSE: frozenset({"parts"}),
+    Strategy.REPAIR: frozenset({"rounds"}),
 }
 """The parameters of each strategy, as arms name them."""
 
-NEEDS_VERIFIER: Final = frozenset({Strategy.BEAM, Strategy.DVTS, Strategy.MCTS})
+NEEDS_VERIFIER: Final = frozenset({Strategy.BEAM, Strategy.DVTS, Strategy.MCTS, Strategy.REPAIR})
 """Strategies that cannot choose between steps without a score."""
 
 ASSUMED: Final[Mapping[str, int]] = {
@@ -53,4 +54,5 @@ _CALLS: Final[Mapping[Strategy, Callable[[Mapping[str, Any], Callable[[str], int
     Strategy.REVISE: lambda _parameters, value: 2 * value("rounds") + 1,
     Strategy.DRAFT: lambda _parameters, value: 2 * value("depth"),
     Strategy.DECOMPOSE: lambda _parameters, value: value("parts") + 2,
+    Strategy.REPAIR: lambda _parameters, value: value("rounds") + 1,
 }

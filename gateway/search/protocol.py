@@ -118,12 +118,22 @@ class Finished:
 
     candidate: Candidate
 
+    @property
+    def draw(self) -> DrawId:
+        """The draw's number."""
+        return self.candidate.draw
+
 
 @dataclass(frozen=True, slots=True)
 class StepEnded:
     """A draw came to the end of a step; one until the end of its answer goes on."""
 
     candidate: Candidate
+
+    @property
+    def draw(self) -> DrawId:
+        """The draw's number."""
+        return self.candidate.draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +142,6 @@ class Scored:
 
     draw: DrawId
     scores: tuple[float, ...]
-    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +149,6 @@ class ScoreFailed:
     """The verifier had no score for a chain."""
 
     draw: DrawId
-    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +204,15 @@ class Terms:
 class Verifier:
     """What scores chains. Its scores are from 0 to 1, or ``is_logit``: any number, where more is better.
 
-    How the scores of steps become one is a property of the verifier, calibrated for each.
+    How the scores of steps become one is a property of the verifier, calibrated for each. A score costs
+    ``call_cost`` and ``input_rate`` for each token of prompt and chain, in atto-dollars.
     """
 
     name: str
     aggregation: Aggregation
     is_logit: bool = False
     input_rate: int = 0
+    call_cost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

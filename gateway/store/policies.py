@@ -1,15 +1,16 @@
 """Versions of policies, and which is in force: what the files brought, and what was rolled back.
 
 Every version that ever was in force is kept, so that a decision can be read with the policy it was
-made by. A rollback puts an earlier version in the place of the file's; it holds in every process and
-across restarts, and ends when it is released or when the file says something else.
+made by. A rollback puts an earlier version in the place of one of the files'. It holds wherever a file
+says just that, in every process and across restarts, until it is released; what else a file comes to
+say is in force. So gateways whose files differ, halfway through a deployment, do not disturb each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Select, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,6 +22,9 @@ from gateway.errors import Conflict, NotFound
 from gateway.store.changes import Change, Changes
 from gateway.store.tables import policies, policy_activations
 
+Standing: TypeAlias = tuple[str, str]
+"""A policy's name, and the digest of one of its file's versions."""
+
 
 class PolicyVersions:
     """The versions of policies in a database."""
@@ -31,22 +35,22 @@ class PolicyVersions:
     async def record(self, loaded: Iterable[PolicyVersion], *, at: float) -> None:
         """Note that these are what the files say. Safe to repeat, from any number of processes.
 
-        A version that is in force, or stands in for nothing else than the file's, needs no new row. One
-        that the file has anew ends a rollback of the one before it.
+        A version that is the latest already, or is rolled back from, needs no new row.
         """
-        present = await self.present()
+        standing = await self.standing()
         for version in loaded:
-            if _is_said_by_file(present.get(version.name), version.digest):
+            if _is_noted(standing, version):
                 continue
             async with self._changes.begin(Author(FILES, Role.ADMIN, at)) as change:
-                before = (await _present(change.connection)).get(version.name)
+                standing = await _standing(change.connection)
                 # Asked again: another process with the same files may have been faster.
-                if not _is_said_by_file(before, version.digest):
+                if not _is_noted(standing, version):
                     await _keep(change.connection, version)
-                    await _activate(change, "policy.load", _next(change, version.name, version.digest), before)
+                    fresh = _next(change, version.name, version.digest)
+                    await _activate(change, "policy.load", fresh, _latest(standing, version.name))
 
     async def roll_back(self, name: str, *, to: str | None, by: Author) -> Activation:
-        """Put an earlier version in force: the one before the present one, or the one with the digest ``to``.
+        """Put an earlier version in force: the one before the latest one, or the one with the digest ``to``.
 
         Raises NotFound for an unknown policy or version, and Conflict where there is none before, or
         ``to`` is in force already.
@@ -63,22 +67,23 @@ class PolicyVersions:
                 raise NotFound(
                     f"policy {name!r} has no version with this digest; GET /admin/policies/{name}/versions lists them"
                 )
-            of_file = before.over or before.digest
-            over = None if chosen == of_file else of_file
+            over = None if chosen == before.of_file else before.of_file
             return await _activate(change, "policy.roll_back", _next(change, name, chosen, over), before)
 
     async def release(self, name: str, *, by: Author) -> Activation:
-        """Let the file's version be in force again. Raises NotFound, and Conflict where it is."""
+        """End the latest rollback: the file's version is in force again. Raises NotFound, and Conflict without one."""
         async with self._changes.begin(by) as change:
-            before = await _find(change.connection, name)
-            if before.over is None:
+            await _find(change.connection, name)
+            standing = await _standing(change.connection)
+            before = _latest({key: each for key, each in standing.items() if each.over is not None}, name)
+            if before is None:
                 raise Conflict(f"policy {name!r} is not rolled back; the version of its file is in force")
-            return await _activate(change, "policy.release", _next(change, name, before.over), before)
+            return await _activate(change, "policy.release", _next(change, name, before.of_file), before)
 
-    async def present(self) -> Mapping[str, Activation]:
-        """The latest activation of every policy that ever was in force, by name."""
+    async def standing(self) -> Mapping[Standing, Activation]:
+        """What was decided last about each version that files ever had."""
         async with self._changes.reading() as connection:
-            return await _present(connection)
+            return await _standing(connection)
 
     async def find(self, digest: str) -> PolicyVersion:
         """The version with this digest. Raises NotFound."""
@@ -101,23 +106,30 @@ class PolicyVersions:
         return await self._changes.number()
 
 
-def _is_said_by_file(present: Activation | None, digest: str) -> bool:
-    """Whether the present activation is already one of a file that says this."""
-    return present is not None and digest == (present.over or present.digest)
+def _is_noted(standing: Mapping[Standing, Activation], version: PolicyVersion) -> bool:
+    own = standing.get((version.name, version.digest))
+    return own is not None and (own.over is not None or own == _latest(standing, version.name))
+
+
+def _latest(standing: Mapping[Standing, Activation], name: str) -> Activation | None:
+    own = (activation for activation in standing.values() if activation.name == name)
+    return max(own, key=lambda activation: activation.number, default=None)
 
 
 def _activations() -> Select[Any]:
     return select(policy_activations)
 
 
-async def _present(connection: AsyncConnection) -> dict[str, Activation]:
-    latest = select(func.max(policy_activations.c.number)).group_by(policy_activations.c.name)
-    rows = await connection.execute(_activations().where(policy_activations.c.number.in_(latest)))
-    return {row["name"]: Activation(**row) for row in rows.mappings()}
+async def _standing(connection: AsyncConnection) -> dict[Standing, Activation]:
+    columns = policy_activations.c
+    latest = select(func.max(columns.number)).group_by(columns.name, func.coalesce(columns.over, columns.digest))
+    rows = await connection.execute(_activations().where(columns.number.in_(latest)))
+    found = [Activation(**row) for row in rows.mappings()]
+    return {(activation.name, activation.of_file): activation for activation in found}
 
 
 async def _find(connection: AsyncConnection, name: str) -> Activation:
-    found = (await _present(connection)).get(name)
+    found = _latest(await _standing(connection), name)
     if found is None:
         raise NotFound("there is no policy of this name; GET /admin/policies lists those there are")
     return found
@@ -131,7 +143,8 @@ async def _earlier(connection: AsyncConnection, present: Activation) -> str | No
     places = [place for place, digest in enumerate(loaded) if digest == present.digest]
     if not places:
         return None
-    return next((digest for digest in loaded[places[0] + 1 :] if digest != present.digest), None)
+    passed = {present.digest, present.of_file}
+    return next((digest for digest in loaded[places[0] + 1 :] if digest not in passed), None)
 
 
 async def _version(connection: AsyncConnection, digest: str) -> PolicyVersion | None:

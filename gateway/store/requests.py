@@ -1,6 +1,7 @@
 """Reading requests back, and summing what they spent.
 
-Writing is :mod:`gateway.store.records`'s, deleting :mod:`gateway.store.retention`'s. Nothing here stands on the path of a request.
+Writing is :mod:`gateway.store.records`'s, deleting :mod:`gateway.store.retention`'s. Nothing here stands on
+the path of a request.
 """
 
 from __future__ import annotations

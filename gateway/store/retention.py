@@ -39,23 +39,24 @@ class Retention:
     async def delete_requests(self, before: float, *, now: float) -> int:
         """Delete the requests begun before a moment with all that belongs to them; returns how many."""
         deleted = 0
-        while count := await self._delete_some_requests(before, now):
+        while (count := await self._delete_some_requests(before, now)) is not None:
             deleted += count
         return deleted
 
     async def delete_texts(self, before: float) -> int:
         """Delete the stored prompts and answers of requests begun before a moment; returns how many."""
         deleted = 0
-        while count := await self._delete_some_texts(before):
+        while (count := await self._delete_some_texts(before)) is not None:
             deleted += count
         return deleted
 
-    async def _delete_some_requests(self, before: float, now: float) -> int:
+    async def _delete_some_requests(self, before: float, now: float) -> int | None:
+        """How many were deleted, 0 where somebody else was quicker; None when there are no more."""
         with translating(self._database):
             async with self._engine.begin() as connection:
                 last = await _last_of_some(connection, requests, before)
                 if last is None:
-                    return 0
+                    return None
                 for each in (draws, request_texts):
                     await connection.execute(delete(each).where(each.c.started_at <= last))
                 gone = await connection.execute(
@@ -63,16 +64,16 @@ class Retention:
                     .where(requests.c.started_at <= last)
                     .returning(requests.c.key_id, requests.c.started_at, requests.c.total_s, CHARGED_NANOS)
                 )
-                rows = gone.tuples().all()
+                rows = gone.all()
                 await _carry(connection, rows, through=_last_closed_day(now))
                 return len(rows)
 
-    async def _delete_some_texts(self, before: float) -> int:
+    async def _delete_some_texts(self, before: float) -> int | None:
         with translating(self._database):
             async with self._engine.begin() as connection:
                 last = await _last_of_some(connection, request_texts, before)
                 if last is None:
-                    return 0
+                    return None
                 chosen = request_texts.c.started_at <= last
                 return (await connection.execute(delete(request_texts).where(chosen))).rowcount
 
@@ -112,11 +113,12 @@ async def _carry(connection: AsyncConnection, gone: Iterable[tuple[str, float, f
         is_overnight = started_at + total_s >= window(Period.DAY, started_at).end - HAIR_S
         add(utc_day(started_at), key_id, nanos, nanos if is_overnight else 0)
     earlier = delete(spent_before).where(spent_before.c.day < through).returning(*spent_before.c)
-    for row in (await connection.execute(earlier)).tuples():
+    for row in await connection.execute(earlier):
         add(*row)
     # In one order everywhere, so that two deletions at once never wait in a circle.
     rows = [(*place, *amounts) for place, amounts in sorted(sums.items())]
-    await connection.exec_driver_sql(_addition(connection.dialect), rows)
+    if rows:
+        await connection.exec_driver_sql(_addition(connection.dialect), rows)
 
 
 @cache

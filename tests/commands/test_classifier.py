@@ -71,7 +71,9 @@ def test_the_report_has_its_figures(run: Ponder, tmp_path: Path) -> None:
     """The report reads a data folder and prints category, routing and latency figures."""
     folder = write_recorded(tmp_path / "data")
     measured = json.loads(run("classifier", "report", "--data", str(folder), "--json").output)
-    assert set(measured) == {"categorising", "routing", "latency_ms_p50", "latency_ms_p99", "is_same_data"}
+    assert set(measured) == {
+        "categorising", "calibration_error_success", "routing", "latency_ms_p50", "latency_ms_p99", "is_same_data",
+    }  # fmt: skip
     shown = run("classifier", "report", "--data", str(folder)).output
     for words in ("macro-F1, all twelve categories", "APGR by predicted gain", "APGR shuffled, same cost", "Latency"):
         assert words in shown

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gateway.difficulty.corpus import ANCHORS
+from gateway.difficulty.corpus import ANCHORS, is_held_out
 
 _LABELS = {
     "reasoning.task": {"sums": "math"},
@@ -18,8 +18,11 @@ _LABELS = {
 }
 
 
-def write_recorded(folder: Path, *, each: int = 24) -> Path:
-    """Write ``each`` prompts of every source, half of them too hard for the weak model."""
+def write_recorded(folder: Path, *, each: int = 24, is_reversed: bool = False) -> Path:
+    """Write ``each`` prompts of every source, half of them too hard for the weak model.
+
+    ``is_reversed``: held-out tasks that look easy are the hard ones.
+    """
     (folder / "prompts").mkdir(parents=True)
     (folder / "outcomes").mkdir()
     (folder / "categories.json").write_text(json.dumps(_LABELS))
@@ -39,11 +42,14 @@ def write_recorded(folder: Path, *, each: int = 24) -> Path:
         folder / "prompts/reasoning_outcomes.csv.gz",
         "id,model,score",
         [
-            line
+            f"{row['id']},{model},{float(right)}"
             for row in reasoning
-            for line in (
-                f"{row['id']},{ANCHORS['reasoning'].weak},{float(row['difficulty'] == 'easy')}",
-                f"{row['id']},{ANCHORS['reasoning'].strong},1.0",
+            for model, right in (
+                (
+                    ANCHORS["reasoning"].weak,
+                    (row["difficulty"] == "easy") != (is_reversed and is_held_out(row["prompt"])),
+                ),
+                (ANCHORS["reasoning"].strong, True),
             )
         ],
     )

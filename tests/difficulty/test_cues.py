@@ -46,3 +46,4 @@ def test_cues_tell_where_they_stand() -> None:
     assert "summarize" in _found("Summarize: " + filling, "first")
     assert "summarize" not in _found("Summarize: " + filling, "last")
     assert "summarize" in _found(filling + "Summarize!", "last")
+    assert "summarize" not in _found(filling + "Summarize!", "first")

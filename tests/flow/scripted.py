@@ -20,7 +20,7 @@ from gateway.domain.key import Key
 from gateway.domain.model import Model
 from gateway.domain.prediction import Category, Prediction, Prompt, Source
 from gateway.domain.pricing import per_mtok
-from gateway.domain.record import Opening, RequestRecord
+from gateway.domain.record import Opening, RaisedCeiling, RequestRecord
 from gateway.flow.health import HealthWatch
 from gateway.flow.house import Catalog, House, Terms
 from gateway.flow.lane import Bounds, Lanes
@@ -118,12 +118,17 @@ class Kept:
 
     def __init__(self) -> None:
         self.openings: list[Opening] = []
+        self.raised: list[RaisedCeiling] = []
         self.records: list[RequestRecord] = []
         self.answers: dict[str, AnswerHome] = {}
 
     def open(self, opening: Opening) -> None:
         """Keep that a request is about to call a model."""
         self.openings.append(opening)
+
+    def raise_ceiling(self, raised: RaisedCeiling) -> None:
+        """Keep that a request holds more."""
+        self.raised.append(raised)
 
     def settle(self, record: RequestRecord) -> None:
         """Keep a record."""

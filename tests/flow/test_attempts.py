@@ -14,7 +14,15 @@ from gateway.domain.limits import Account, Budget, Limits, Period
 from gateway.domain.model import Model
 from gateway.domain.money import usd
 from gateway.domain.pricing import per_mtok
-from gateway.errors import UpstreamDenied, UpstreamFailed, UpstreamOverloaded, UpstreamRefused, UpstreamTimedOut
+from gateway.domain.record import RaisedCeiling
+from gateway.errors import (
+    Unavailable,
+    UpstreamDenied,
+    UpstreamFailed,
+    UpstreamOverloaded,
+    UpstreamRefused,
+    UpstreamTimedOut,
+)
 from gateway.flow.house import House
 from gateway.flow.reply import Whole
 from gateway.flow.serve import serve_ask
@@ -131,6 +139,29 @@ async def test_a_call_that_may_have_cost_money_is_paid_beside_the_next() -> None
     assert record.cost == usd(Decimal("0.00002"))
     assert not record.is_cost_complete
     assert record.charged == usd(CEILING + Decimal("0.00002"))
+    assert kept.raised == [RaisedCeiling(record.id, usd(2 * CEILING))]
+
+
+async def test_what_cannot_be_written_down_is_not_called_for() -> None:
+    """Where the journal does not take that more is held, no other call is made, and the first fault is the answer."""
+
+    class FullDisk(Kept):
+        def raise_ceiling(self, raised: RaisedCeiling) -> None:
+            raise Unavailable("the disk is full")
+
+    kept = FullDisk()
+    house = _house(kept, [Play(refusal=UpstreamFailed("cut off"))], [ANSWERED])
+    with pytest.raises(UpstreamFailed, match="cut off"):
+        await _served(house, _key("1"))
+    (record,) = kept.records
+    assert record.charged == usd(CEILING)
+
+
+async def test_a_call_that_was_not_billed_raises_nothing() -> None:
+    """What is held for the first call is held for the next as well where the first one cost nothing for sure."""
+    kept = Kept()
+    await _served(_house(kept, [Play(refusal=UpstreamFailed("reset", is_unbilled=True))], [ANSWERED]), _key("1"))
+    assert kept.raised == []
 
 
 async def test_without_money_for_the_next_the_first_fault_is_the_answer() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gateway.domain.health import ALL_WELL
@@ -10,6 +12,7 @@ from gateway.domain.pricing import FREE
 from gateway.domain.record import Result
 from gateway.errors import PonderError, UpstreamFailed, UpstreamOverloaded, UpstreamRateLimited, UpstreamTimedOut
 from gateway.flow.health import (
+    FAILED_SHARE,
     FAILURES_IN_A_ROW,
     FIRST_BACK_OFF_S,
     LEAST_CALLS,
@@ -261,3 +264,18 @@ def test_metrics_tell_what_is_avoided(health: HealthWatch) -> None:
     text = meter.render().decode()
     assert "ponder_models_avoided 2.0" in text
     assert "ponder_breakers_opened_total 1.0" in text
+
+
+def test_the_thresholds_are_those_of_the_documentation() -> None:
+    """What operators are told of breakers is what the constants say."""
+    page = (Path(__file__).parents[2] / "docs" / "operate.md").read_text("utf-8")
+    told = " ".join(page.partition("## Models that fail")[2].partition("\n## ")[0].split())
+    for words in (
+        f"| {FAILURES_IN_A_ROW} calls in a row fail | for {FIRST_BACK_OFF_S:g} seconds |",
+        f"of at least {LEAST_CALLS} calls within {WINDOW_S:g} seconds, half fail",
+        f"at most {LONGEST_RETRY_AFTER_S / 60:g} minutes; without it, for {UNTOLD_RETRY_AFTER_S:g} seconds",
+        f"the wait doubles, up to {LONGEST_BACK_OFF_S / 60:g} minutes",
+        f"time-outs after {PATIENCE_S:g} seconds or more",
+    ):
+        assert words in told
+    assert FAILED_SHARE == 0.5

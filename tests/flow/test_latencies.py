@@ -87,10 +87,10 @@ def test_a_snapshot_is_a_second_old_at_most_and_never_changes(clock: TurningCloc
     assert learner.snapshot() is after
     _note(learner, 9.0, times=300)
     clock.turn(REFRESH_S)
+    assert _p95(learner) == 9.0
     found = after.find("think", prompt_tokens=500)
     assert found is not None
     assert (found.total_p95_s, found.samples) == (1.0, 30)
-    assert _p95(learner) == 9.0
 
 
 def test_what_was_measured_fades(clock: TurningClock) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.domain.model import Model
 from gateway.policy.cases import read_cases
-from gateway.policy.check import Finding, Severity, check
+from gateway.policy.check import Finding, Severity, check, idle_rules
 from gateway.policy.conditions import Conditions
 from gateway.policy.overlap import covers
 from gateway.policy.reading import Policy
@@ -102,7 +102,16 @@ def test_a_judge_that_is_not_configured_is_told() -> None:
     """The learned classifier alone would decide."""
     judge = "{chain: [learned, llm], llm: {model: gone, deadline_s: 1, max_cost_usd: 0.001}}"
     assert any("none of gone is configured" in each.message for each in _found(simple(classify=judge)))
-    assert not any("learned" in each.message for each in _found(simple(classify=judge.replace("gone", "haiku"))))
+    either = simple(classify=judge.replace("gone", "[gone, haiku]"))
+    assert not any("learned" in each.message for each in _found(either))
+
+
+def test_only_the_rules_that_change_no_answer_are_idle() -> None:
+    """Each is left out by itself: its neighbours' cases say nothing of it."""
+    rules = "{name: %s, when: {category: %s}, arm: %s}"
+    three = [rules % each for each in (("a", "chat", "fast"), ("b", "logic", "fast"), ("c", "math", "think-hard"))]
+    cases = CASES.model_copy(update={"cases": CASES.cases[1:]})
+    assert idle_rules(simple(f"[{', '.join(three)}]"), cases) == (1,)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def _slow(**p95: float) -> Latencies:
         (predicted("chat"), Hints(), "fast", "talk"),
         (predicted("math"), Hints(deadline_s=1.5), "fast", "hurried"),
         (predicted("extraction"), Hints(), "think", None),
+        (predicted("chat", confidence=0.5), Hints(), "fast", "talk"),
         (predicted("math", confidence=0.49), Hints(), "think-hard", None),
         (predicted("chat", confidence=0.49), Hints(), "think-hard", None),
         (predicted("chat", confidence=0.1), Hints(deadline_s=1), "fast", "hurried"),
@@ -223,6 +224,7 @@ def test_a_key_that_may_override_loosens_them_up_to_the_operators_own() -> None:
     poor = plan(simple(rules), loose, replace(NOW, remaining_budget=usd("0.5")))
     assert poor.ceilings.cost == usd("0.5")
     assert plan(simple(rules)).ceilings.deadline_s == 5
+    assert plan(simple("[{name: r, arm: think, deadline_s: 5}]")).ceilings.deadline_s == 5
 
 
 def test_an_arm_that_would_miss_the_deadline_is_dropped() -> None:
@@ -295,6 +297,7 @@ def test_a_certified_cell_names_the_arm() -> None:
     for profile, facts, why in (
         (_profile(expires_at=NOON), ask(), "has expired"),
         (_profile(), ask(predicted("code")), "certifies nothing for code, hard"),
+        (_profile("gone"), ask(), "certifies nothing for math, hard"),
         (_profile(rules={}), ask(), "does not certify this rule"),
         (_profile(rules={"checkable": Certified("other", {("math", None): "vote"})}), ask(), "as it is now"),
     ):
@@ -377,6 +380,8 @@ def test_the_expected_cost_is_told_once_answers_have_a_usual_length() -> None:
     known = Latencies({}, {"think-hard": UsualTokens(500, 300, 40)})
     assert plan(snapshots=replace(NOW, latencies=known)).estimated_cost == usd("0.0078")
     assert plan().estimated_cost is None
+    capped = ask(demand=Demand(400, 100))
+    assert plan(facts=capped, snapshots=replace(NOW, latencies=known)).estimated_cost == usd("0.0018")
 
 
 def test_only_a_rule_on_confidence_sees_a_guess_that_is_not_sure() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from gateway.domain.arm import Arm, Strategy
+from gateway.domain.ask import Hints
 from gateway.domain.latency import ANY, ENOUGH_SAMPLES, Bucket, Latencies, Latency, output_bucket, prompt_bucket
 from gateway.domain.pricing import Price, Schedule, TokenClass, complete
 from gateway.errors import BudgetExhausted
 from gateway.policy.facts import Demand
 from gateway.policy.strategies import PARAMETERS, calls_at_most
-from tests.policy.world import DEFAULTS, HAIKU, MODELS, NOW, ask, plan, policy_of, ready, simple
+from tests.policy.world import DEFAULTS, HAIKU, KEY, MODELS, NOW, ask, plan, policy_of, ready, simple
 
 
 def _latency(p95_s: float) -> Latency:
@@ -114,6 +115,7 @@ def test_a_cascade_goes_on_with_the_arms_that_there_are() -> None:
         (Strategy.REVISE, {"rounds": 3}, 7),
         (Strategy.DRAFT, {"depth": 4}, 8),
         (Strategy.DECOMPOSE, {"parts": 3}, 5),
+        (Strategy.REPAIR, {"rounds": 2}, 3),
     ],
 )
 def test_each_strategy_has_a_most_of_calls(strategy: Strategy, parameters: dict[str, Any], calls: int) -> None:
@@ -125,3 +127,12 @@ def test_each_strategy_has_a_most_of_calls(strategy: Strategy, parameters: dict[
 def test_every_strategy_but_the_cascade_can_be_written() -> None:
     """A cascade is written by its arms."""
     assert set(Strategy) - set(PARAMETERS) == {Strategy.CASCADE}
+
+
+@pytest.mark.parametrize("may_override", [False, True])
+def test_a_rules_ceilings_bind_whoever_did_not_choose_others(may_override: bool) -> None:
+    """A key that may override and asks for nothing is bound by the rule, as is one that may not, whatever it asks."""
+    hints = Hints() if may_override else Hints(deadline_s=20, max_cost_usd=Decimal("0.2"))
+    bound = ask(key=replace(KEY, may_override=may_override), demand=Demand(400, hints=hints))
+    decided = plan(simple("[{name: r, arm: think, max_cost_usd: 0.1, deadline_s: 5}]"), bound)
+    assert (decided.ceilings.cost, decided.ceilings.deadline_s) == (Decimal("0.1"), 5)

@@ -150,6 +150,9 @@ def test_arms_are_drawn_as_often_as_recorded() -> None:
     counted = Counter(decided.arm.name for decided in plans)
     assert plans[0].propensities == {"fast": 0.05, "think": 0.05, "vote": 0.9}
     assert counted == {"fast": 500, "think": 500, "vote": 9_000}
+    unexplored = plan(start, facts, u=0.1)
+    assert unexplored.arm.name == "vote"
+    assert not any("explored" in reason for reason in unexplored.reasons)
     explored = plans[0]
     assert explored.fallbacks[0].name == "vote"
     assert any(reason == "explored: fast instead of vote" for reason in explored.reasons)
@@ -182,5 +185,7 @@ def test_whoever_is_excluded_from_exploration_never_explores() -> None:
     """Keys, teams and tags for which an answer must not be tried out."""
     never = "calibrate: {every: 1d, spend_at_most_usd: 1, explore: {share: 0.1, never: {key: 'tests'}}}\n"
     assert plan(ready(policy_of(policy_of().text + never)), u=0.0).propensities == {"think-hard": 1.0}
+    both = never.replace("key: 'tests'", "key: 'tests', category: chat")
+    assert plan(ready(policy_of(policy_of().text + both)), u=0.0).arm.name == "think"
     other = never.replace("tests", "others")
     assert plan(ready(policy_of(policy_of().text + other)), u=0.0).arm.name == "think"

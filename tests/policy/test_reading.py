@@ -72,6 +72,16 @@ def test_a_fault_is_told_with_its_place_and_remedy(old: str, new: str, message: 
     assert message in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("30m", 1_800), ("6h", 21_600), ("1d", 86_400), ("2w", 1_209_600), ("90", 90)]
+)
+def test_durations_have_a_unit(written: str, seconds: float) -> None:
+    """Minutes, hours, days and weeks; a bare number is in seconds."""
+    policy = policy_of(f"{TEXT}calibrate: {{every: {written}, spend_at_most_usd: 1}}\n")
+    assert policy.document.calibrate is not None
+    assert policy.document.calibrate.every == seconds
+
+
 def test_all_faults_are_told_at_once() -> None:
     """Nobody has to mend a policy one error at a time."""
     with pytest.raises(ConfigurationError) as caught:

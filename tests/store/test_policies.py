@@ -28,9 +28,10 @@ async def _load(versions: PolicyVersions, *loaded: PolicyVersion) -> None:
         await versions.record([each], at=NOON)
 
 
-async def _in_force(versions: PolicyVersions) -> tuple[str, str | None]:
-    present = (await versions.present())["default"]
-    return present.digest[0], present.over and present.over[0]
+async def _in_force(versions: PolicyVersions, of_file: PolicyVersion) -> tuple[str, str | None]:
+    """What is in force where the file says this, and instead of what."""
+    standing = (await versions.standing())["default", of_file.digest]
+    return standing.digest[0], standing.over and standing.over[0]
 
 
 async def test_what_the_files_say_is_kept_and_in_force(versions: PolicyVersions, changes: Changes) -> None:
@@ -39,9 +40,10 @@ async def test_what_the_files_say_is_kept_and_in_force(versions: PolicyVersions,
     number = await versions.number()
     await versions.record([A, THRIFT], at=NOON + 9)
     assert await versions.number() == number
-    present = await versions.present()
-    assert {name: each.digest for name, each in present.items()} == {"default": A.digest, "thrift": THRIFT.digest}
-    assert (present["default"].at, present["default"].actor, present["default"].over) == (NOON, "files", None)
+    standing = await versions.standing()
+    assert standing.keys() == {("default", A.digest), ("thrift", THRIFT.digest)}
+    first = standing["default", A.digest]
+    assert (first.digest, first.at, first.actor, first.over) == (A.digest, NOON, "files", None)
     assert await versions.find(A.digest) == A
     (entry,) = await changes.audit(limit=9, target="policy:default")
     assert (entry.action, entry.actor, entry.before) == ("policy.load", "files", None)
@@ -60,7 +62,7 @@ async def test_a_rollback_puts_the_version_before_in_force(versions: PolicyVersi
     await _load(versions, A, B)
     done = await versions.roll_back("default", to=None, by=OPERATOR)
     assert (done.digest, done.over, done.actor, done.at) == (A.digest, B.digest, OPERATOR.id, OPERATOR.at)
-    assert (await versions.present())["default"] == done
+    assert (await versions.standing())["default", B.digest] == done
     newest, *_ = await changes.audit(limit=1)
     assert (newest.action, newest.actor, newest.target) == ("policy.roll_back", OPERATOR.id, "policy:default")
     assert newest.before is not None
@@ -75,29 +77,48 @@ async def test_each_rollback_goes_further_back(versions: PolicyVersions) -> None
     steps = []
     for _ in range(2):
         await versions.roll_back("default", to=None, by=OPERATOR)
-        steps.append(await _in_force(versions))
+        steps.append(await _in_force(versions, C))
     assert steps == [("b", "c"), ("a", "c")]
     with pytest.raises(Conflict, match="no version before"):
         await versions.roll_back("default", to=None, by=OPERATOR)
-    assert await _in_force(versions) == ("a", "c")
+    assert await _in_force(versions, C) == ("a", "c")
 
 
-async def test_a_rollback_outlives_restarts_and_ends_with_the_file(versions: PolicyVersions) -> None:
-    """Loading the same file again leaves the rollback; a file that says something else ends it."""
+async def test_a_rollback_outlives_restarts(versions: PolicyVersions) -> None:
+    """Loading the same file again leaves the rollback, and no row."""
     await _load(versions, A, B)
     await versions.roll_back("default", to=None, by=OPERATOR)
+    number = await versions.number()
     await _load(versions, B)
-    assert await _in_force(versions) == ("a", "b")
-    await _load(versions, C)
-    assert await _in_force(versions) == ("c", None)
+    assert await _in_force(versions, B) == ("a", "b")
+    assert await versions.number() == number
 
 
-async def test_a_file_taken_back_to_the_version_in_force_ends_the_rollback(versions: PolicyVersions) -> None:
-    """Where the file comes to say what was rolled back to, there is nothing to stand in for any more."""
+async def test_a_rollback_concerns_one_version_of_the_file(versions: PolicyVersions) -> None:
+    """Files that say something else are not touched, and do not end it: neither a newer version nor an older one."""
     await _load(versions, A, B)
     await versions.roll_back("default", to=None, by=OPERATOR)
-    await _load(versions, A)
-    assert await _in_force(versions) == ("a", None)
+    await _load(versions, C, A, B)
+    assert await _in_force(versions, C) == ("c", None)
+    assert await _in_force(versions, A) == ("a", None)
+    assert await _in_force(versions, B) == ("a", "b")
+    await versions.release("default", by=OPERATOR)
+    assert await _in_force(versions, B) == ("b", None)
+
+
+async def test_gateways_with_different_files_note_what_they_load(versions: PolicyVersions) -> None:
+    """Back and forth between two versions, each load that changes the latest is on record, and no other."""
+    await _load(versions, A, B, B, A, A, B)
+    assert [each.digest[0] for each in await versions.history("default", limit=9)] == ["b", "a", "b", "a"]
+
+
+async def test_going_back_never_leads_to_the_version_of_the_file(versions: PolicyVersions) -> None:
+    """However often two versions were loaded in turn, each rollback goes to one that was not tried before."""
+    await _load(versions, A, B, C, B, C)
+    steps = [(await versions.roll_back("default", to=None, by=OPERATOR)).digest[0] for _ in range(2)]
+    assert steps == ["b", "a"]
+    with pytest.raises(Conflict):
+        await versions.roll_back("default", to=None, by=OPERATOR)
 
 
 async def test_a_release_returns_to_the_file(versions: PolicyVersions) -> None:
@@ -105,22 +126,22 @@ async def test_a_release_returns_to_the_file(versions: PolicyVersions) -> None:
     await _load(versions, A, B)
     await versions.roll_back("default", to=None, by=OPERATOR)
     await versions.release("default", by=OPERATOR)
-    assert await _in_force(versions) == ("b", None)
+    assert await _in_force(versions, B) == ("b", None)
     with pytest.raises(Conflict, match="not rolled back"):
         await versions.release("default", by=OPERATOR)
     await versions.roll_back("default", to=None, by=OPERATOR)
-    assert await _in_force(versions) == ("a", "b")
+    assert await _in_force(versions, B) == ("a", "b")
 
 
 async def test_a_version_may_be_named(versions: PolicyVersions) -> None:
     """Any kept version of the policy can be put in force; that of the file is no rollback."""
     await _load(versions, A, B, C)
     await versions.roll_back("default", to=A.digest, by=OPERATOR)
-    assert await _in_force(versions) == ("a", "c")
+    assert await _in_force(versions, C) == ("a", "c")
     with pytest.raises(Conflict, match="in force already"):
         await versions.roll_back("default", to=A.digest, by=OPERATOR)
     await versions.roll_back("default", to=C.digest, by=OPERATOR)
-    assert await _in_force(versions) == ("c", None)
+    assert await _in_force(versions, C) == ("c", None)
 
 
 async def test_versions_of_other_policies_are_not_taken(versions: PolicyVersions) -> None:
@@ -129,7 +150,7 @@ async def test_versions_of_other_policies_are_not_taken(versions: PolicyVersions
     for digest in (THRIFT.digest, "0" * 64):
         with pytest.raises(NotFound, match="no version with this digest"):
             await versions.roll_back("default", to=digest, by=OPERATOR)
-    assert await _in_force(versions) == ("b", None)
+    assert await _in_force(versions, B) == ("b", None)
 
 
 async def test_a_new_policy_has_nothing_to_go_back_to(versions: PolicyVersions) -> None:

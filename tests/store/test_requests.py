@@ -8,7 +8,7 @@ import pytest
 
 from gateway.domain.key import Role
 from gateway.domain.money import usd
-from gateway.domain.record import RequestRecord, Result, StoredText
+from gateway.domain.record import RequestRecord, Result
 from gateway.domain.tenancy import Author, KeyTerms, TeamTerms
 from gateway.store.changes import Changes
 from gateway.store.keys import Keys, NewSecret
@@ -135,31 +135,6 @@ async def test_spend_of_an_empty_period(sink: Sink, store: Requests) -> None:
     """A period without requests has no groups, and ``until`` is exclusive."""
     await sink.write([request(1)])
     assert await store.spend(since=NOON - DAY_S, until=NOON, by=[Grouping.DAY]) == ()
-
-
-async def test_delete_before_takes_whole_requests(sink: Sink, store: Requests) -> None:
-    """Requests begun before the moment go with their calls and text, in several small transactions; others stay."""
-    text = StoredText(b"q", b"a")
-    old = [request(number, started_at=NOON + number / 1000, text=text) for number in range(1201)]
-    kept = request(5000, started_at=NOON + 10, text=text)
-    await sink.write([*old, kept])
-    assert await store.delete_before(NOON + 10) == 1201
-    assert await store.recent(Filter(), limit=10) == await store.recent(Filter(since=NOON + 10), limit=10)
-    assert await store.find(kept.id) == kept
-    (row,) = await store.spend(since=NOON, until=NOON + DAY_S, by=[Grouping.KEY])
-    assert row.calls == 1
-    assert await store.delete_texts_before(NOON + 20) == 1
-
-
-async def test_delete_texts_before_keeps_the_requests(sink: Sink, store: Requests) -> None:
-    """Stored text goes by its own age; the request stays without it."""
-    await sink.write([FULL])
-    assert await store.delete_texts_before(NOON) == 0
-    assert await store.delete_texts_before(NOON + 1) == 1
-    found = await store.find(FULL.id)
-    assert found is not None
-    assert found.text is None
-    assert found.calls == FULL.calls
 
 
 async def test_a_list_goes_on_after_its_last_line(sink: Sink, store: Requests) -> None:

@@ -18,9 +18,10 @@ import gateway
 from gateway.errors import ConfigurationError, Unavailable
 from gateway.store import schema
 from gateway.store.base import locate, metadata, open_async
-from gateway.store.requests import Requests
+from gateway.store.requests import Filter, Requests
+from gateway.store.retention import Retention
 from gateway.store.sinks import open_sink
-from tests.store.records import FULL
+from tests.store.records import BARE, FULL
 
 
 async def _execute(url: str, *statements: str) -> None:
@@ -116,6 +117,21 @@ async def test_down_and_up_with_data(url: str) -> None:
         assert await _tables(url) == {"alembic_version"}
         assert not await schema.is_current(url)
         assert await schema.upgrade(url)
+
+
+async def test_carried_sums_go_with_their_table(url: str) -> None:
+    """Without spent_before the log stays as it is; deletions carry again once the table is back."""
+    sink, store, retention = open_sink(locate(url)), Requests(locate(url)), Retention(locate(url))
+    await sink.write([FULL, BARE])
+    last = max(FULL.started_at, BARE.started_at)
+    assert await retention.delete_requests(last, now=last) == 1
+    await schema.run_alembic(url, lambda command, configuration: command.downgrade(configuration, "20261122_0857"))
+    assert "spent_before" not in await _tables(url)
+    assert (await store.totals(Filter())).requests == 1
+    assert await schema.upgrade(url)
+    assert await retention.delete_requests(last + 1, now=last) == 1
+    for each in (sink, store, retention):
+        await each.close()
 
 
 async def test_a_failed_upgrade_leaves_nothing_behind(empty_url: str) -> None:

@@ -22,17 +22,17 @@ from gateway.domain.chat import Dialect
 from gateway.domain.money import ZERO, Usd
 from gateway.domain.plan import Ceilings, Dropped, Plan
 from gateway.domain.prediction import Anchor
-from gateway.domain.record import CallRecord, Opening, RequestRecord, Result, StoredText
+from gateway.domain.record import CallRecord, Opening, RaisedCeiling, RequestRecord, Result, StoredText
 from gateway.domain.usage import Usage, UsageSource
 
 VERSION = 1
 """Raised when an earlier release must not read past what is new."""
 
-Entry: TypeAlias = Opening | RequestRecord
+Entry: TypeAlias = Opening | RaisedCeiling | RequestRecord
 Values: TypeAlias = tuple[Any, ...]
 
-_OPENED, _SETTLED = "o", "s"
-_LONG_HAND = {_OPENED: "O", _SETTLED: "S"}
+_OPENED, _RAISED, _SETTLED = "o", "r", "s"
+_LONG_HAND = {_OPENED: "O", _RAISED: "R", _SETTLED: "S"}
 """The same entries written with the standard library: for integers beyond 64 bits and lone surrogates."""
 
 OPENING_MEMBERS = ("id", "started_at", "key_id", "dialect", "endpoint", "model_asked", "stream", "accounts")
@@ -73,6 +73,11 @@ class Unreadable(ValueError):
 def encode_opening(opening: Opening) -> bytes:
     """The entry that says this request is about to call a model."""
     return _dump((_OPENED, VERSION, _opening_values(opening), _plan(opening.plan), str(opening.ceiling)))
+
+
+def encode_raised(raised: RaisedCeiling) -> bytes:
+    """The entry that says this open request holds more than it was opened with."""
+    return _dump((_RAISED, VERSION, raised.id, str(raised.ceiling)))
 
 
 def encode_record(record: RequestRecord) -> bytes:
@@ -171,6 +176,11 @@ def _read_opening(rest: list[Any]) -> Opening:
     return Opening(plan=_read_plan(plan), ceiling=_read_usd(later[0]) if later else ZERO, **members)
 
 
+def _read_raised(rest: list[Any]) -> RaisedCeiling:
+    request_id, ceiling, *_ = rest
+    return RaisedCeiling(request_id, _read_usd(ceiling))
+
+
 def _read_record(rest: list[Any]) -> RequestRecord:
     values, cost, plan, calls, text, *later = rest
     members = _members(RECORD_MEMBERS, values)
@@ -233,7 +243,9 @@ def _read_usd(text: str) -> Usd:
 
 _READERS: Mapping[str, Callable[[list[Any]], Entry]] = {
     _OPENED: _read_opening,
+    _RAISED: _read_raised,
     _SETTLED: _read_record,
     _LONG_HAND[_OPENED]: _read_opening,
+    _LONG_HAND[_RAISED]: _read_raised,
     _LONG_HAND[_SETTLED]: _read_record,
 }

@@ -11,14 +11,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.adapters.journal.backlog import Backlog
-from gateway.adapters.journal.entries import encode_opening, encode_record
+from gateway.adapters.journal.entries import encode_opening, encode_raised, encode_record
 from gateway.adapters.journal.folders import create
 from gateway.adapters.journal.framing import frame
 from gateway.adapters.journal.mover import Mover, MoverState, Source
 from gateway.adapters.journal.recovery import Recovery
 from gateway.adapters.journal.segments import SegmentWriter
 from gateway.adapters.journal.syncing import Syncer
-from gateway.domain.record import Opening, RequestRecord
+from gateway.domain.record import Opening, RaisedCeiling, RequestRecord
 from gateway.errors import ConfigurationError, Unavailable
 from gateway.ports import RecordStore
 from gateway.telemetry import Meter
@@ -146,20 +146,26 @@ class LocalJournal:
         """
         entry = frame(encode_opening(opening))
         try:
-            self._segments.append(entry)
-        except OSError as fault:
-            self._note_unwritable(fault)
-            if self._terms.on_full_disk is OnFullDisk.REFUSE:
-                self._turned_away += 1
-                raise Unavailable(
-                    f"requests cannot be recorded ({self._write_fault}) and are refused until they can",
-                    retry_after_s=_RETRY_AFTER_S,
-                ) from fault
+            is_written = self._append(entry)
+        except Unavailable:
+            self._turned_away += 1
+            raise
+        if is_written:
+            self._open[opening.id] = entry
+        else:
             self._unopened += 1
-            return
-        self._open[opening.id] = entry
-        if self._write_fault is not None:
-            self._note_writable()
+
+    def raise_ceiling(self, raised: RaisedCeiling) -> None:
+        """Note that an open request holds more; before the call that it holds more for.
+
+        Raises :class:`Unavailable` as :meth:`open` does. Of a request that was served unopened nothing is kept.
+        """
+        opened = self._open.get(raised.id)
+        if opened is not None:
+            entry = frame(encode_raised(raised))
+            self._append(entry)
+            # What a full disk did not take is carried into the next segment.
+            self._open[raised.id] = opened + entry
 
     def settle(self, record: RequestRecord) -> None:
         """Keep the record of a request that ended, opened before or not; before the answer's last byte leaves.
@@ -304,6 +310,25 @@ class LocalJournal:
                 )
             except OSError as fault:
                 _log.error("moved segments cannot be deleted: %s", os.strerror(fault.errno or 0))
+
+    def _append(self, entry: bytes) -> bool:
+        """Write an entry without which no model is called; False where one is called all the same.
+
+        Raises :class:`Unavailable` when it cannot be written and requests are then to be refused.
+        """
+        try:
+            self._segments.append(entry)
+        except OSError as fault:
+            self._note_unwritable(fault)
+            if self._terms.on_full_disk is OnFullDisk.REFUSE:
+                raise Unavailable(
+                    f"requests cannot be recorded ({self._write_fault}) and are refused until they can",
+                    retry_after_s=_RETRY_AFTER_S,
+                ) from fault
+            return False
+        if self._write_fault is not None:
+            self._note_writable()
+        return True
 
     def _keep_unwritten(self, record: RequestRecord) -> None:
         text = record.text

@@ -1,7 +1,8 @@
 """Recovery: what processes that are gone left in the journal reaches the database.
 
 A settled request is moved as it is. One that was opened and never settled becomes a record of its
-own, interrupted, with an unknown cost: it may have been answered and billed, and nobody can know.
+own, interrupted, with an unknown cost: it may have been answered and billed, and nobody can know. It is
+charged what it held at last.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.adapters.journal.entries import Unreadable
 from gateway.adapters.journal.folders import Folder, Progress, adopt
 from gateway.adapters.journal.mover import Batch, Mover, Source
 from gateway.adapters.journal.reading import read
-from gateway.domain.record import Opening, RequestRecord, interrupted
+from gateway.domain.record import Opening, RaisedCeiling, RequestRecord, interrupted
 
 _log = logging.getLogger(__name__)
 
@@ -67,11 +69,19 @@ class Orphan:
                 if isinstance(entry, Opening):
                     self._open[entry.id] = entry
                     continue
+                if isinstance(entry, RaisedCeiling):
+                    self._raise(entry)
+                    continue
                 self._open.pop(entry.id, None)
                 if end > self._moved_to:
                     records.append(entry)
             self._at = reading.next
         return records
+
+    def _raise(self, raised: RaisedCeiling) -> None:
+        opening = self._open.get(raised.id)
+        if opening is not None:  # else its opening is damaged, or it was settled
+            self._open[raised.id] = replace(opening, ceiling=raised.ceiling)
 
     def moved(self, batch: Batch) -> None:
         """Note the checkpoint. Interrupted requests have none: they are found again, and kept once."""

@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Query, Request, Response
 from gateway.adapters.encryption_keys import EncryptionKeys
 from gateway.domain.key import Key, Role
 from gateway.domain.limits import Period
+from gateway.domain.policy_version import Activation
 from gateway.domain.secret import Pepper
 from gateway.domain.tenancy import Author
 from gateway.errors import Forbidden, InvalidRequest, Unauthenticated
@@ -43,6 +44,7 @@ class Desk:
     provider_keys: ProviderKeys
     policy_versions: PolicyVersions
     policies: Callable[[], Mapping[str, Policy]]
+    activation_of: Callable[[str], Activation | None]
     encryption: EncryptionKeys
     pepper: Pepper
     clock: Clock

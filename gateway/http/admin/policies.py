@@ -68,11 +68,9 @@ class RollbackBody(BaseModel):
 @routes.get("", summary="List policies in force (viewer)")
 async def page(_: Viewer, desk: AtDesk) -> Page[PolicyAnswer]:
     """All of them, by name."""
-    present = await desk.policy_versions.present()
     answers = []
     for name, policy in sorted(desk.policies().items()):
-        latest = present.get(name)
-        known = latest if latest is not None and latest.digest == policy.digest else None
+        known = desk.activation_of(name)
         answers.append(
             PolicyAnswer(
                 name=name,
@@ -107,7 +105,7 @@ async def versions(name: _Name, _: Viewer, desk: AtDesk, limit: Limit = 100) -> 
 
 @routes.post("/{name}/rollback", summary="Go back to an earlier version (operator)")
 async def roll_back(name: _Name, by: Operator, desk: AtDesk, body: RollbackBody | None = None) -> ActivationAnswer:
-    """In every process within two seconds, until it is released or the file says something else."""
+    """In every process within two seconds, wherever the file says what it says now, until it is released."""
     done = await desk.policy_versions.roll_back(name, to=body.to if body else None, by=by)
     await desk.refresh()
     return _answer(done)
@@ -115,7 +113,7 @@ async def roll_back(name: _Name, by: Operator, desk: AtDesk, body: RollbackBody 
 
 @routes.post("/{name}/release", summary="Return to the version of the file (operator)")
 async def release(name: _Name, by: Operator, desk: AtDesk) -> ActivationAnswer:
-    """Ends a rollback."""
+    """Ends the latest rollback."""
     done = await desk.policy_versions.release(name, by=by)
     await desk.refresh()
     return _answer(done)

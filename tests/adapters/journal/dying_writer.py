@@ -1,7 +1,7 @@
 """A process that journals requests until it is killed, and tells which of them it had settled.
 
 Started as ``python -m tests.adapters.journal.dying_writer FOLDER``. For each request it prints the number
-after the entry was written, as a gateway answers after it settled; odd numbers end in an opening.
+after the entry was written, as a gateway answers after it settled; odd numbers end in a raised ceiling.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.adapters.journal.journal import LocalJournal
-from tests.adapters.journal.samples import QUICK, MemoryStore, opening
+from tests.adapters.journal.samples import QUICK, MemoryStore, opening, raised
 from tests.store.records import request
+
+RAISED = "0.5"
 
 
 async def _write(root: Path) -> None:
@@ -24,6 +26,9 @@ async def _write(root: Path) -> None:
         if number % 2 == 0:
             journal.settle(request(number))
             print(number, "settled", flush=True)
+        else:
+            journal.raise_ceiling(raised(number, RAISED))
+            print(number, "raised", flush=True)
 
 
 if __name__ == "__main__":

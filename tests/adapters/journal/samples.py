@@ -10,7 +10,8 @@ from pathlib import Path
 from gateway.adapters.journal.folders import Folder
 from gateway.adapters.journal.journal import JournalTerms, LocalJournal, OnFullDisk
 from gateway.adapters.journal.reading import Reading, read
-from gateway.domain.record import Opening, RequestRecord
+from gateway.domain.money import usd
+from gateway.domain.record import Opening, RaisedCeiling, RequestRecord
 from tests.store.records import request
 
 QUICK = JournalTerms(
@@ -27,6 +28,11 @@ QUICK = JournalTerms(
 def opening(number: int = 1) -> Opening:
     """The opening of the request with this number."""
     return opening_of(request(number))
+
+
+def raised(number: int, ceiling: str) -> RaisedCeiling:
+    """More set aside for the request with this number."""
+    return RaisedCeiling(request(number).id, usd(ceiling))
 
 
 def opening_of(record: RequestRecord) -> Opening:

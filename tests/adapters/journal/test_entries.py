@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.adapters.journal import entries
-from gateway.adapters.journal.entries import Unreadable, decode, encode_opening, encode_record
+from gateway.adapters.journal.entries import Unreadable, decode, encode_opening, encode_raised, encode_record
 from gateway.domain.arm import Arm, Strategy
 from gateway.domain.chat import Dialect
-from gateway.domain.money import ZERO, from_nanos, usd
+from gateway.domain.money import ZERO, Usd, from_nanos, usd
 from gateway.domain.plan import Ceilings, Dropped, Plan
 from gateway.domain.prediction import Anchor
-from gateway.domain.record import CallRecord, Opening, RequestRecord, Result, StoredText, interrupted
+from gateway.domain.record import CallRecord, Opening, RaisedCeiling, RequestRecord, Result, StoredText, interrupted
 from gateway.domain.usage import Usage, UsageSource
 from tests.adapters.journal.samples import opening, opening_of
 from tests.store.records import BARE, FULL, call, request
@@ -99,6 +99,15 @@ def test_any_opening_comes_back(record: RequestRecord) -> None:
     assert decode(encode_opening(opened)) == opened
 
 
+@given(TEXTS, MONEY)
+def test_any_raised_ceiling_comes_back(request_id: str, ceiling: Usd) -> None:
+    """What a request holds from now on comes back equal; values behind it, of a later release, are read past."""
+    raised = RaisedCeiling(request_id, ceiling)
+    assert decode(encode_raised(raised)) == raised
+    written = encode_raised(RaisedCeiling("r1", ceiling))
+    assert decode(orjson.dumps([*orjson.loads(written), "later"])) == RaisedCeiling("r1", ceiling)
+
+
 @given(RECORDS)
 def test_entries_are_text(record: RequestRecord) -> None:
     """An entry is UTF-8, whatever bytes were stored: only so can it not hold the beginning of a frame."""
@@ -140,6 +149,7 @@ def test_nothing_of_a_record_is_left_out() -> None:
     """Every member of every value is written: a new one must be added to the journal's order, at its end."""
     apart = {
         Opening: {"plan", "ceiling"},
+        RaisedCeiling: {"id", "ceiling"},
         RequestRecord: {"cost", "plan", "calls", "text", "charged"},
         CallRecord: {"cost", "usage"},
         Usage: set(),
@@ -148,6 +158,7 @@ def test_nothing_of_a_record_is_left_out() -> None:
     }
     written: dict[Any, tuple[str, ...]] = {
         Opening: entries.OPENING_MEMBERS,
+        RaisedCeiling: (),
         RequestRecord: entries.RECORD_MEMBERS,
         CallRecord: entries.CALL_MEMBERS,
         Usage: entries.USAGE_MEMBERS,

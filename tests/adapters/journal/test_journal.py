@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters.journal.entries import Entry
 from gateway.adapters.journal.folders import adopt
 from gateway.adapters.journal.journal import JournalTerms, LocalJournal, OnFullDisk
 from gateway.domain.money import ZERO
-from gateway.domain.record import Opening, RequestRecord, Result, StoredText
+from gateway.domain.record import Result, StoredText
 from gateway.errors import ConfigurationError, Unavailable
-from tests.adapters.journal.samples import QUICK, MemoryStore, journaling, opening, read_all, until
+from tests.adapters.journal.samples import QUICK, MemoryStore, journaling, opening, raised, read_all, until
 from tests.adapters.journal.test_segments import files_no_larger_than
 from tests.store.records import FULL, request
 
@@ -26,7 +27,7 @@ def ids(count: int, *, start: int = 0) -> set[str]:
     return {request(number).id for number in range(start, start + count)}
 
 
-async def on_disk(root: Path) -> list[Opening | RequestRecord]:
+async def on_disk(root: Path) -> list[Entry]:
     """The entries of the only process that wrote under ``root``, which is gone."""
     [folder] = adopt(root, ignoring=())
     found = [entry for reading in await read_all(folder) for entry, _ in reading.entries]
@@ -157,12 +158,13 @@ async def test_moved_segments_are_deleted_and_open_requests_are_not_forgotten(tm
     journal = LocalJournal(tmp_path, store, terms)
     journal.start()
     journal.open(opening(1))
+    journal.raise_ceiling(raised(1, "0.2"))
     for number in range(2, 9):
         journal.settle(request(number))
     await journal.flush()
-    await until(lambda: names_of_segments(tmp_path) == ["00000008.seg"])
+    await until(lambda: names_of_segments(tmp_path) == ["00000009.seg"])
     await journal.close(within_s=20)
-    assert await on_disk(tmp_path) == [opening(1), request(8)]
+    assert await on_disk(tmp_path) == [opening(1), raised(1, "0.2"), request(8)]
 
 
 async def test_an_idle_journal_keeps_no_text(tmp_path: Path) -> None:
@@ -201,6 +203,26 @@ async def test_a_full_disk_turns_requests_away(tmp_path: Path) -> None:
             assert state.startswith("the journal cannot be written (File too large): 1 requests were turned away")
         journal.open(opening(2))
         assert journal.state.degraded() == ()
+
+
+async def test_a_full_disk_turns_another_call_away(tmp_path: Path) -> None:
+    """Where that is the setting, more may not be held than can be written down; the request stays open as it was."""
+    async with journaling(tmp_path, MemoryStore()) as journal:
+        journal.open(opening(1))
+        with files_no_larger_than(10), pytest.raises(Unavailable, match="File too large"):
+            journal.raise_ceiling(raised(1, "0.2"))
+        journal.raise_ceiling(raised(1, "0.1"))
+        assert journal.state.degraded() == ()
+    assert await on_disk(tmp_path) == [opening(1), raised(1, "0.1")]
+
+
+async def test_what_is_not_open_is_not_raised(tmp_path: Path) -> None:
+    """A request that was served unopened, or has ended, leaves no entry that says what it holds."""
+    async with journaling(tmp_path, MemoryStore()) as journal:
+        journal.settle(request(1))
+        for number in (1, 2):
+            journal.raise_ceiling(raised(number, "0.2"))
+    assert await on_disk(tmp_path) == [request(1)]
 
 
 async def test_a_full_disk_can_be_served_over(tmp_path: Path) -> None:

@@ -6,18 +6,21 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
-from gateway.adapters.journal.entries import encode_opening, encode_record
+from gateway.adapters.journal.entries import encode_opening, encode_raised, encode_record
 from gateway.adapters.journal.folders import Progress, adopt, create
 from gateway.adapters.journal.framing import frame
 from gateway.adapters.journal.journal import LocalJournal
+from gateway.domain.money import ZERO, usd
 from gateway.domain.record import Result
-from tests.adapters.journal.samples import QUICK, MemoryStore, journaling, opening, until
+from tests.adapters.journal.dying_writer import RAISED
+from tests.adapters.journal.samples import QUICK, MemoryStore, journaling, opening, raised, until
 from tests.store.records import request
 
 
@@ -55,8 +58,8 @@ def numbers(store: MemoryStore, result: Result) -> list[int]:
     return [int(each.id.rpartition("-")[2], 16) for each in store.kept.values() if each.result is result]
 
 
-async def kill_while_writing(root: Path, lines: int) -> tuple[set[int], set[int]]:
-    """Kill a writing process once it has told of so many entries; the numbers it opened and settled for sure."""
+async def kill_while_writing(root: Path, lines: int) -> Mapping[bytes, set[int]]:
+    """Kill a writing process once it has told of so many entries; the numbers it opened, raised, settled for sure."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.adapters.journal.dying_writer", str(root)), stdout=asyncio.subprocess.PIPE
     )
@@ -66,17 +69,18 @@ async def kill_while_writing(root: Path, lines: int) -> tuple[set[int], set[int]
     told += (await process.stdout.read()).splitlines()
     await process.wait()
     assert process.returncode == -9
-    complete = [line.split() for line in told if line.strip().endswith((b"opened", b"settled"))]
-    by_kind: dict[bytes, set[int]] = {b"opened": set(), b"settled": set()}
+    by_kind: dict[bytes, set[int]] = {b"opened": set(), b"raised": set(), b"settled": set()}
+    complete = [line.split() for line in told if line.strip().endswith(tuple(by_kind))]
     for number, kind in complete:
         by_kind[kind].add(int(number))
-    return by_kind[b"opened"], by_kind[b"settled"]
+    return by_kind
 
 
 @pytest.mark.parametrize("lines", [1, 2, 57, 500])
 async def test_a_killed_process_loses_nothing(tmp_path: Path, lines: int) -> None:
     """After SIGKILL amid writing, every answered request has its record, and every opened one has one too."""
-    opened_for_sure, settled_for_sure = await kill_while_writing(tmp_path, lines)
+    for_sure = await kill_while_writing(tmp_path, lines)
+    opened_for_sure, settled_for_sure = for_sure[b"opened"], for_sure[b"settled"]
     store = await recover(tmp_path)
     answered = {each.id for each in store.kept.values() if each.result is Result.ANSWERED}
     cut_off = {each.id for each in store.kept.values() if each.result is Result.INTERRUPTED}
@@ -87,6 +91,9 @@ async def test_a_killed_process_loses_nothing(tmp_path: Path, lines: int) -> Non
     assert len(answered) - len(settled_for_sure) in {0, 1}
     assert len(answered | cut_off) - len(opened_for_sure) in {0, 1}
     assert sum(len(batch) for batch in store.batches) == len(store.kept)
+    charged = {each.id for each in store.kept.values() if each.charge == usd(RAISED)}
+    assert {request(number).id for number in for_sure[b"raised"]} <= charged <= cut_off
+    assert len(charged) - len(for_sure[b"raised"]) in {0, 1}
 
 
 async def test_two_processes_share_what_several_left(tmp_path: Path) -> None:
@@ -111,6 +118,36 @@ async def test_a_sibling_s_death_is_noticed(tmp_path: Path) -> None:
         await dying.close(within_s=0)
         await until(lambda: request(1).id in store.kept)
         assert living.state.adopted == 1
+
+
+async def test_a_raised_ceiling_counts_from_its_last_byte_on(tmp_path: Path) -> None:
+    """Cut off at every byte of the last entry, the request is charged the ceiling before it; whole, the one it says."""
+    before = frame(encode_opening(replace(opening(1), ceiling=usd("0.1"))))
+    before += frame(encode_raised(raised(1, "0.2")))
+    last = frame(encode_raised(raised(1, "0.3")))
+    for kept in range(len(last) + 1):
+        left_behind(tmp_path / str(kept), before + last[:kept])
+        store = await recover(tmp_path / str(kept))
+        assert [each.charge for each in store.kept.values()] == [usd("0.3" if kept == len(last) else "0.2")], kept
+
+
+async def test_a_damaged_raise_leaves_the_ceiling_before_it(tmp_path: Path) -> None:
+    """A flipped byte in the middle takes that entry alone, and is counted."""
+    damaged = bytearray(frame(encode_raised(raised(1, "0.3"))))
+    damaged[20] ^= 1
+    left_behind(tmp_path, opened(1) + frame(encode_raised(raised(1, "0.2"))) + bytes(damaged) + opened(2))
+    store = MemoryStore()
+    async with journaling(tmp_path, store) as journal:
+        await journal.recovered()
+        assert journal.state.damaged == 1
+    assert [each.charge for each in store.kept.values()] == [usd("0.2"), ZERO]
+
+
+async def test_a_raise_of_a_settled_request_is_nothing(tmp_path: Path) -> None:
+    """What is raised without being open, as where its opening was damaged, makes no record and changes none."""
+    left_behind(tmp_path, opened(1) + settled(1) + frame(encode_raised(raised(1, "9"))))
+    store = await recover(tmp_path)
+    assert [each.charge for each in store.kept.values()] == [request(1).charge]
 
 
 async def test_moving_goes_on_where_it_stopped(tmp_path: Path) -> None:

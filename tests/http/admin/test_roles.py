@@ -42,6 +42,7 @@ NEEDED = {
     ("get", "/admin/audit"): VIEWER,
     ("get", "/admin/requests"): VIEWER,
     ("get", "/admin/spend"): VIEWER,
+    ("get", "/admin/reconciliations"): VIEWER,
 }
 """Every operation → the least role that may."""
 

@@ -1,0 +1,94 @@
+"""The parameters of strategies, read from a mapping: each with its range, unknown names with the nearest valid one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, field, fields
+from enum import StrEnum
+from typing import Any, Final, TypeVar, cast
+
+from gateway.errors import ConfigurationError
+from gateway.yaml_text import nearest
+
+AUTO: Final = "auto"
+LARGEST: Final = 4096
+"""No size of a search is larger."""
+
+_Config = TypeVar("_Config")
+
+
+def size(default: int | None, *, least: int = 1, most: int = LARGEST) -> int:
+    """A whole number from ``least`` to ``most``; without a default it must be given."""
+    return cast("int", _described(default, kind=int, least=least, most=most))
+
+
+def share(default: float) -> float:
+    """A number from 0 to 1."""
+    return cast("float", _described(default, kind=float, least=0, most=1))
+
+
+def optional_share() -> float | None:
+    """A number from 0 to 1, or nothing."""
+    return cast("float | None", field(default=None, metadata={"kind": float, "least": 0, "most": 1}))
+
+
+def temperature(default: float) -> float:
+    """How freely a model samples."""
+    return cast("float", _described(default, kind=float, least=0, most=2))
+
+
+def samples() -> int | None:
+    """A number of draws; None, written ``auto``, as many as are worth it."""
+    return cast("int | None", field(default=None, metadata={"kind": int, "least": 1, "most": LARGEST, "auto": True}))
+
+
+def flag(default: bool) -> bool:  # noqa: FBT001 - the declaration of a flag
+    """Yes or no."""
+    return cast("bool", _described(default, kind=bool, least=0, most=1))
+
+
+def choice(default: StrEnum) -> Any:
+    """One of the words of an enumeration."""
+    return field(default=default, metadata={"kind": type(default)})
+
+
+def _described(default: Any, *, kind: type, least: float, most: float) -> Any:
+    metadata = {"kind": kind, "least": least, "most": most}
+    return field(metadata=metadata) if default is None else field(default=default, metadata=metadata)
+
+
+def read(strategy: str, config: type[_Config], given: Mapping[str, Any]) -> _Config:
+    """A strategy's parameters. Raises ConfigurationError with what is wrong and what would be accepted."""
+    known = {each.name: each for each in fields(config) if "kind" in each.metadata}  # type: ignore[arg-type]
+    for name in given:
+        if name not in known:
+            raise ConfigurationError(f"strategy {strategy} has no parameter {name!r}; {nearest(name, known)}")
+    missing = [each.name for each in known.values() if each.default is MISSING and each.name not in given]
+    if missing:
+        raise ConfigurationError(f"strategy {strategy} needs {', '.join(missing)}")
+    values = {name: _value(strategy, known[name], value) for name, value in given.items()}
+    try:
+        return config(**values)
+    except ValueError as fault:
+        raise ConfigurationError(f"strategy {strategy}: {fault}") from fault
+
+
+def _value(strategy: str, described: Field[Any], value: Any) -> Any:
+    kind, where = described.metadata["kind"], f"strategy {strategy}: {described.name}"
+    if value == AUTO and described.metadata.get("auto"):
+        return None
+    if issubclass(kind, StrEnum):
+        if value not in list(kind):
+            raise ConfigurationError(f"{where} is one of {', '.join(kind)}")
+        return kind(value)
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{where} is true or false")
+        return value
+    least, most = described.metadata["least"], described.metadata["most"]
+    is_number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most:
+        words = f", or {AUTO}" if described.metadata.get("auto") else ""
+        sort = "a whole number" if kind is int else "a number"
+        raise ConfigurationError(f"{where} is {sort} from {least} to {most}{words}")
+    return value

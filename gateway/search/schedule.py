@@ -1,0 +1,33 @@
+"""When the draws of a vote are launched: one after another, in stages that double, or all at once.
+
+Measured on recorded traces of 8 models: stages of 2, 4 and 8 reach the full vote at about half of
+its tokens; one after another costs the same and takes over twice as long; all at once, with the rest
+cancelled once it is decided, takes half as long and costs three quarters.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Schedule(StrEnum):
+    """How many draws are out before the vote is looked at again."""
+
+    SEQUENTIAL = "sequential"
+    STAGED = "staged"
+    CONCURRENT = "concurrent"
+
+
+def stage(schedule: Schedule, done: int, samples: int) -> int:
+    """How many draws may be launched in all, once ``done`` have come back.
+
+    No rule ends a vote after one draw, so the first two go together.
+    """
+    if schedule is Schedule.CONCURRENT:
+        return samples
+    if schedule is Schedule.SEQUENTIAL:
+        return min(samples, max(2, done + 1))
+    size = 2
+    while size <= done:
+        size *= 2
+    return min(samples, size)

@@ -1,0 +1,68 @@
+"""Vote (self-consistency, Wang et al. 2022, arXiv 2203.11171): the most common answer of several draws.
+
+It stops as soon as the vote is decided, by one of the rules of :mod:`gateway.search.stopping`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.domain.arm import Strategy
+from gateway.domain.search_sizes import SIZES
+from gateway.search import parameters
+from gateway.search.allocation import samples_for
+from gateway.search.board import Board, Moves
+from gateway.search.choosing import elect
+from gateway.search.protocol import MAIN, Turn, Winner
+from gateway.search.sampling import Sampling, done, sample
+from gateway.search.schedule import Schedule
+from gateway.search.stopping import Stop, is_decided
+from gateway.search.tally import Tally
+
+_SIZES: Final = SIZES[Strategy.VOTE]
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """How many draws at most, when they are launched, and when the vote is decided.
+
+    ``weighted`` counts each draw by its score, where there is a verifier; ``confidence`` is the level
+    of the stopping rule.
+    """
+
+    samples: int | None = parameters.samples()
+    max_samples: int = parameters.size(_SIZES["max_samples"])
+    schedule: Schedule = parameters.choice(Schedule.STAGED)
+    stop: Stop = parameters.choice(Stop.FORECAST)
+    confidence: float = parameters.share(0.85)
+    weighted: bool = parameters.flag(False)
+    temperature: float = parameters.temperature(0.8)
+    role: str = MAIN
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def calls_at_most(self) -> int:
+        """The most model calls that it takes."""
+        return self.max_samples if self.samples is None else self.samples
+
+
+def vote(board: Board, config: Vote) -> Moves[Winner]:
+    """The answer that leads when the vote is decided; its confidence is how likely one more draw would agree."""
+    samples = config.samples or samples_for(board.task, config.max_samples, config.role)
+    sampling = Sampling(
+        samples=samples,
+        schedule=config.schedule,
+        temperature=config.temperature if samples > 1 else None,
+        role=config.role,
+        turns=config.turns,
+        is_scored=config.weighted,
+    )
+
+    def decided(left: int) -> bool:
+        counted = [draw for draw in done(board) if draw.is_whole]
+        tally = Tally(board, counted, is_weighted=config.weighted)
+        return is_decided(config.stop, tally.standing(left), config.confidence)
+
+    yield from sample(board, sampling, decided)
+    return elect(board, board.draws, is_weighted=config.weighted)
