@@ -36,7 +36,7 @@ _CAVEATS = """## What these figures do not say
   embedding (0.55) by cross-validation on all grade-school prompts, so that one choice has seen the held-out ones.
   The interval above is wide because few prompts are held out.
 - Knowledge questions: knowing the true subject recovers little more than chance, and the prompt alone less than that.
-- Latency is the CPU time of one thread on the machine that trained, which may have been busy.
+- Latency is no property of the weights: `ponder classifier report` measures it, as CPU time, where it runs.
 """
 
 
@@ -65,8 +65,6 @@ def render(measured: Report, made: Mapping[str, Any], taught: Sequence[Item]) ->
         "## Success, and routing from weak to strong\n",
         _SUCCESS.format(error=measured.calibration_error_success),
         _routing(measured.routing),
-        "## Latency\n",
-        f"p50 {measured.latency_ms_p50:.2f} ms, p99 {measured.latency_ms_p99:.2f} ms a prompt.\n",
         _CAVEATS,
     ]
     return "\n".join(parts)

@@ -5,9 +5,10 @@ So ``ponder up``, which runs for as long as the gateway does, carries neither Ce
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 import click
 
@@ -67,7 +68,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
+        command = getattr(_import(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)  # noqa: S101 - narrows what import_module cannot type
         return command
 
@@ -82,6 +83,19 @@ class Commands(click.Group):
             raise _Misconfigured(fault.message) from fault
         except PonderError as fault:
             raise _Refused(fault.message) from fault
+
+
+def _import(name: str) -> ModuleType:
+    """Import a command's module without looking for garbage in it: a fifth of a gateway's start.
+
+    What an import makes stays. Frozen, it is in no later collection's way either.
+    """
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _version() -> str:

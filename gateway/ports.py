@@ -232,6 +232,10 @@ class AnswerIndex(Protocol):
         """None when the answer was not made through this gateway, or its record is gone."""
         ...
 
+    async def home_soon(self, answer_id: str) -> AnswerHome | None:
+        """The same, after some waiting where need be: another gateway's record may be on its way."""
+        ...
+
 
 class StickyArms(Protocol):
     """Which arm answers which conversation, for a while. Losing an entry costs a cached prompt, never an answer."""

@@ -47,7 +47,7 @@ def _label(rule: LabelDocument) -> Label:
         keys=_names(when.key),
         teams=_names(when.team),
         tags={name: frozenset(values) for name, values in (when.tag or {}).items()},
-        systems=None if when.system is None else frozenset(when.system),
+        systems=None if when.system is None else frozenset(each.lower() for each in when.system),
         hints=_names(when.hint),
     )
 

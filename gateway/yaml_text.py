@@ -16,6 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.errors import ConfigurationError
 
+_VALUES: type[yaml.SafeLoader | yaml.CSafeLoader] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+"""Eight times as fast where it is there; faults are worded by the other one, which has found none by then."""
+
 _QUOTED = re.compile(r"'(?!<)[^']{2,}'|\"[^\"]{2,}\"")
 """What a YAML fault quotes of the file; its own names for tokens, ``'<block end>'``, are none."""
 
@@ -24,7 +27,7 @@ def parse(name: str, text: str) -> tuple[Any, yaml.Node | None]:
     """The file's values and, for the lines of faults, its nodes. Raises ConfigurationError for what is not YAML."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader=_VALUES)  # noqa: S506 - either is a safe one
         _refuse_duplicates(name, node, set())
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark

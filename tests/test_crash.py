@@ -28,6 +28,8 @@ pytest_plugins = ("tests.upstreams.fixtures",)
 
 KILLS = 20
 CLIENTS = 6
+ANSWERS = 3
+"""Come in every other life before it is ended."""
 OUTAGE_S = float(os.environ.get("TEST_OUTAGE_S", "3"))
 """How long the database is locked; ``TEST_OUTAGE_S=60`` for the long run."""
 COST_NANOS = 94_000
@@ -56,6 +58,11 @@ class _Load:
                 stop.set()
             for each in asking:
                 each.result()
+
+    def await_answers(self, more: int) -> None:
+        """Wait until so many more answers have come."""
+        enough = len(self.answered) + more
+        awaited(lambda: len(self.answered) >= enough or None, f"{more} answers")
 
     def _ask(self, address: str, number: int, stop: threading.Event) -> None:
         body = {"model": "m", "messages": TURNS, "max_tokens": 50, "stream": number % 2 == 0}
@@ -105,13 +112,15 @@ def test_nothing_is_lost_by_twenty_kills(tmp_path: Path, compatible_server: Open
     moments = random.Random(20261122)
     gateway = GatewayProcess(tmp_path, one_model(compatible_server.address, key_env="LOOPBACK_OPENAI"), SECRETS)
     load, secret = None, ""
-    for _ in range(KILLS):
+    for life in range(KILLS):
         with gateway:
             if load is None:
                 admin = Administrator.of_home(gateway.address, tmp_path)
                 key, secret = admin.key(budgets=[{"period": "total", "amount_usd": "1000"}])
                 load = _Load(secret)
             with load.on(gateway):
+                if life % 2:  # the others are killed at once, however little a slow machine had done by then
+                    load.await_answers(ANSWERS)
                 time.sleep(moments.uniform(0.02, 0.3))
                 gateway.send_signal(signal.SIGKILL)
                 gateway.wait()

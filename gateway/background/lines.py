@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from gateway.dialects.json_bytes import loads, top_level_spans
+from gateway.dialects.stored_names import stored_names
 from gateway.domain.ask import NO_HINTS, Ask, Endpoint
 from gateway.domain.background import LineFault
 from gateway.errors import InvalidRequest
@@ -18,13 +19,17 @@ _AROUND_BODY = 4096
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One request of a batch; ``has_hints`` where its body has a ``ponder`` field."""
+    """One request of a batch; ``stays_here`` where only this gateway can answer it as it is to be answered.
+
+    A provider knows no deadline and no ceiling of one request, which a ``ponder`` field sets; nor which of
+    the things that it has stored are whose.
+    """
 
     number: int
     custom_id: str
     model: str
     body: bytes
-    has_hints: bool = False
+    stays_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,8 @@ def read_line(raw: RawLine, endpoint: Endpoint, *, most_bytes: int) -> Line | Li
         _check(ask)
     except InvalidRequest as fault:
         return LineFault("invalid_request", fault.message, raw.number, f"body.{fault.param}" if fault.param else "body")
-    return Line(raw.number, custom_id, ask.model, body, has_hints=ask.hints is not NO_HINTS)
+    stays_here = ask.hints is not NO_HINTS or bool(stored_names(endpoint.dialect, ask.body))
+    return Line(raw.number, custom_id, ask.model, body, stays_here=stays_here)
 
 
 def _check(ask: Ask) -> None:

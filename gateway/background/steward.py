@@ -94,8 +94,7 @@ class Steward:
             await self._shelf.batches.finish(claim, refused, (), now=now, kept_until=kept_until)
             return
         place = batch.provider
-        # Hints are kept here: a provider knows no deadline and no ceiling of one request.
-        is_open = place is None and not judgement.has_hints
+        is_open = place is None and not judgement.stays_here
         if is_open and not await self._shelf.batches.entered(batch.id):
             place = self._provider.choose(batch, judgement.models, judgement.size)
         # Where it goes is stored before any line is: whoever goes on with it sends the rest there too.
@@ -123,7 +122,7 @@ class Steward:
             if isinstance(line, Line):
                 judgement.models.add(line.model)
                 judgement.size += len(line.body)
-                judgement.has_hints |= line.has_hints
+                judgement.stays_here |= line.stays_here
                 first = first_lines.setdefault(line.custom_id, line.number)
                 if first == line.number:
                     continue
@@ -213,7 +212,7 @@ class _Judgement:
     total: int = 0
     size: int = 0
     models: set[str] = field(default_factory=set)
-    has_hints: bool = False
+    stays_here: bool = False
 
 
 class _Results:

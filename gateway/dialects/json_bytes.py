@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -149,20 +149,19 @@ def _literal(key: str) -> bytes:
     return dumps(key)
 
 
-def splice(raw: bytes, values: Mapping[str, Any]) -> bytes:
-    """The bytes with these top-level values replaced, or added at the end; nothing else moves."""
+def splice(raw: bytes, values: Mapping[str, Any], *, removals: Collection[str] = ()) -> bytes:
+    """The bytes with these top-level values replaced, or added at the end, and others taken out; nothing else moves.
+
+    A member goes with the comma before it, or, if none is left before it, with the one after.
+    """
     spans = top_level_spans(raw)
-    changes: list[tuple[int, int, bytes]] = []
-    additions: list[bytes] = []
-    for key, value in values.items():
-        span = spans.get(key)
-        if span is not None:
-            changes.append((*span, dumps(value)))
-        else:
-            additions.append(dumps(key) + b":" + dumps(value))
+    changes = [(*spans[key], dumps(value)) for key, value in values.items() if key in spans]
+    gone = [key for key in removals if key in spans]
+    changes += _cuts(raw, spans, frozenset(gone))
+    additions = [dumps(key) + b":" + dumps(value) for key, value in values.items() if key not in spans]
     if additions:
         end = raw.rindex(b"}")
-        separator = b"," if spans else b""
+        separator = b"," if len(spans) > len(gone) else b""
         changes.append((end, end, separator + b",".join(additions)))
     pieces: list[bytes] = []
     at = 0
@@ -175,20 +174,26 @@ def splice(raw: bytes, values: Mapping[str, Any]) -> bytes:
 
 def without(raw: bytes, key: str) -> bytes:
     """The bytes with one top-level member removed, its comma with it."""
-    spans = top_level_spans(raw)
-    if key not in spans:
-        return raw
-    names = list(spans)
-    place = names.index(key)
-    stop = spans[key][1]
-    if place:
-        start = spans[names[place - 1]][1]
-        return raw[:start] + raw[stop:]
-    opening = raw.index(b"{") + 1
-    if len(names) == 1:
-        return raw[:opening] + raw[stop:]
-    comma = raw.index(b",", stop) + 1
-    return raw[:opening] + raw[comma:]
+    return splice(raw, {}, removals=(key,))
+
+
+def _cuts(raw: bytes, spans: Mapping[str, tuple[int, int]], gone: Collection[str]) -> Iterator[tuple[int, int, bytes]]:
+    """The ranges to take out so that these members, and as many commas, are gone."""
+    if not gone:
+        return
+    is_leading = True
+    before = raw.index(b"{") + 1
+    for key, (_, stop) in spans.items():
+        if key not in gone:
+            is_leading = False
+        elif not is_leading or len(gone) == len(spans):
+            yield before, stop, b""
+        else:
+            comma = raw.index(b",", stop) + 1
+            yield before, comma, b""
+            before = comma
+            continue
+        before = stop
 
 
 def _read_key(literal: bytes, spans: Mapping[str, tuple[int, int]]) -> str:

@@ -40,7 +40,19 @@ def _whole_and_beginnings() -> tuple[dict[str, tuple[int, ...]], dict[str, tuple
 
 _WHOLE, _BEGINNINGS = _whole_and_beginnings()
 _LENGTHS = sorted({len(each) for each in _BEGINNINGS})
-_PIECES = tuple((number, piece) for number, cue in enumerate(CUES) for piece in dict.fromkeys(_TABLE[cue]["pieces"]))
+_SCRIPTS = tuple(
+    re.compile(f"[{first}-{last}]")
+    for first, last in (("\u0600", "\u06ff"), ("\u0900", "\u097f"), ("\u3040", "\u9fff"), ("\uac00", "\ud7af"))
+)
+"""Arabic, Devanagari, kana with Han, and Hangul: the scripts of the pieces."""
+
+
+def _pieces_by_script() -> tuple[tuple[tuple[int, str], ...], ...]:
+    pieces = [(number, piece) for number, cue in enumerate(CUES) for piece in dict.fromkeys(_TABLE[cue]["pieces"])]
+    return tuple(tuple(each for each in pieces if script.match(each[1])) for script in _SCRIPTS)
+
+
+_PIECES = _pieces_by_script()
 
 
 @lru_cache(maxsize=16_384)
@@ -75,8 +87,11 @@ def count_cues(text: str) -> NDArray[np.float32]:
 
 def _count_pieces(lower: str, counts: NDArray[np.float32]) -> None:
     first, last = lower[:_ZONE_CHARACTERS], lower[-_ZONE_CHARACTERS:]
-    for cue, piece in _PIECES:
-        if piece in lower:
-            counts[2, cue] += 1
-            counts[0, cue] += piece in first
-            counts[1, cue] += piece in last
+    for script, pieces in zip(_SCRIPTS, _PIECES, strict=True):
+        if script.search(lower) is None:
+            continue
+        for cue, piece in pieces:
+            if piece in lower:
+                counts[2, cue] += 1
+                counts[0, cue] += piece in first
+                counts[1, cue] += piece in last

@@ -54,7 +54,8 @@ class StaticEmbedding:
     def embed(self, text: str) -> NDArray[np.float32]:
         """The directions of the whole text, of its beginning and of its end; zero for no text."""
         clean = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-        ids = self._tokenizer.encode_batch_fast([clean], add_special_tokens=False)[0].ids[:_MOST_TOKENS]
+        # Not `encode_batch_fast`: it hands even one text to threads of its own, and a fork then warns.
+        ids = self._tokenizer.encode(clean, add_special_tokens=False).ids[:_MOST_TOKENS]
         if not ids:
             return np.zeros(EMBEDDED, dtype=np.float32)
         zones = self._weighted(ids)

@@ -1,7 +1,7 @@
 """What can be measured of a prompt without understanding it: characters, lines, numbers, marks and cues.
 
-Counts stand on a logarithmic scale, shares between 0 and 1. Nothing depends on English save the cues
-that are English words; most features are the same for a prompt and its translation.
+Counts stand on a logarithmic scale, shares between 0 and 1. What depends on a language are the cues, in
+twelve of them, and some marks that are English words; the rest is the same for a prompt and its translation.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from gateway.dialects.asked import prompt_of
 from gateway.dialects.conversation_id import standing
 from gateway.domain.arm import Arm
 from gateway.domain.ask import Ask, Operation
-from gateway.domain.chat import Dialect
 from gateway.domain.key import Key, may_follow, may_use
 from gateway.domain.model import Model
 from gateway.domain.plan import Plan
@@ -20,6 +19,7 @@ from gateway.flow.demand import bounded
 from gateway.flow.exchange import Exchange
 from gateway.flow.house import ActivePolicy, Catalog
 from gateway.flow.route import Route, route_to
+from gateway.flow.stored import check_stored
 from gateway.policy.decide import decide
 from gateway.policy.facts import Facts, Snapshots
 from gateway.policy.named import plan_arm
@@ -33,6 +33,7 @@ _LISTED_MODELS = 40
 async def plan_route(exchange: Exchange) -> Route:
     """Decide, and prepare the first call. Raises PonderError where nothing can answer the ask."""
     ask, catalog = exchange.ask, exchange.catalog
+    await check_stored(exchange)
     model = catalog.models.get(ask.model)
     if model is None and (ask.model == AUTO or ask.model.startswith((_POLICY, _ARM))):
         plan = await _decided(exchange)
@@ -109,13 +110,12 @@ def find_policy(asked: str | None, key: Key, catalog: Catalog) -> ActivePolicy:
     """The policy that an ask names, or its key, or the configuration. Raises UnknownModel or Forbidden."""
     name = asked or key.policy or catalog.default_policy
     policy = catalog.policies.get(name)
-    names = followed(key, catalog)
-    listed = ", ".join(names) or "none"
+    if policy is not None and (name == key.policy or may_follow(key, name)):
+        return policy
+    listed = ", ".join(followed(key, catalog)) or "none"
     if policy is None:
         raise UnknownModel(f"there is no policy {name[:80]!r}; this key may follow: {listed}", param="model")
-    if name not in names:
-        raise Forbidden(f"this key may not follow policy {name!r}; it may follow: {listed}", param="model")
-    return policy
+    raise Forbidden(f"this key may not follow policy {name!r}; it may follow: {listed}", param="model")
 
 
 async def _decided(exchange: Exchange, *, knows_budget: bool = False) -> Plan:
@@ -194,12 +194,9 @@ async def _unhealthy(exchange: Exchange) -> dict[str, str]:
             fault = health.fault_of(model)
             if fault is not None:
                 found[model.name] = fault
-    previous = exchange.ask.body.get("previous_response_id")
-    if isinstance(previous, str) and exchange.ask.endpoint.dialect is Dialect.OPENAI_RESPONSES:
-        home = await house.answers.home_of(previous)
-        if home is not None:
-            others = catalog.upstreams.keys() - {home.upstream}
-            found |= dict.fromkeys(others, f"previous_response_id is stored at {home.upstream}")
+    if exchange.stored_at is not None:
+        others = catalog.upstreams.keys() - {exchange.stored_at}
+        found |= dict.fromkeys(others, f"previous_response_id is stored at {exchange.stored_at}")
     return found
 
 

@@ -56,7 +56,8 @@ class Exchange:
     __slots__ = (
         "answer_id", "answer_text", "answered_by", "ask", "call_ceiling", "calls", "catalog", "conversation", "cost",
         "degraded", "demand", "fallbacks", "finish", "first_byte", "hold", "house", "is_cost_complete", "is_emptied",
-        "is_settled", "key", "model", "observed", "open_call", "place", "plan", "policy", "tries", "uncounted", "wish",
+        "is_settled", "key", "model", "observed", "open_call", "place", "plan", "policy", "stored_at", "tries",
+        "uncounted", "wish",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, key: Key, house: House) -> None:
@@ -70,6 +71,8 @@ class Exchange:
         self.plan: Plan | None = None
         self.observed: Plan | None = None
         """What a policy that only observes would have done; recorded instead of the plan."""
+        self.stored_at: str | None = None
+        """The upstream of the stored response that is continued, where it is known."""
         self.conversation: bytes | None = None
         """Where the arm that answers is kept for the turns to come."""
         self.wish: Wish | None = None

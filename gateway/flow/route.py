@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.dialects.client_thinking import foreign_wish, sets_thinking, without_thinking
 from gateway.dialects.codec import Codec
-from gateway.dialects.json_bytes import dumps, splice, without
+from gateway.dialects.json_bytes import dumps, splice
 from gateway.dialects.openai_chat import only_documented
 from gateway.dialects.seals import carries_foreign_thinking
 from gateway.dialects.think_tags import Opening, opening_of
@@ -66,7 +66,7 @@ async def route_to(exchange: Exchange, model: Model, arm: Arm) -> Route:
     exchange.model = model
     ask, catalog = exchange.ask, exchange.catalog
     upstream = catalog.upstreams[model.upstream]
-    await _check_pin(exchange, model)
+    _check_pin(exchange, model)
     dialect = ask.endpoint.dialect
     if dialect not in upstream.dialects:
         return _translate(exchange, model, arm, upstream, _best_of(upstream, exchange, model, arm))
@@ -87,23 +87,12 @@ def _best_of(upstream: Upstream, exchange: Exchange, model: Model, arm: Arm) -> 
     return upstream.dialects[0]
 
 
-async def _check_pin(exchange: Exchange, model: Model) -> None:
-    """A stored response belongs to the key that it was made for, and lives at one upstream."""
-    previous = exchange.ask.body.get("previous_response_id")
-    if previous is None or exchange.ask.endpoint.dialect is not Dialect.OPENAI_RESPONSES:
-        return
-    home = await exchange.house.answers.home_of(str(previous))
-    if home is None:
-        return
-    if home.key_id != exchange.key.id:
+def _check_pin(exchange: Exchange, model: Model) -> None:
+    """A stored response lives at one upstream."""
+    if exchange.stored_at not in (None, model.upstream):
         raise InvalidRequest(
-            "previous_response_id names no response of this key; send the whole conversation as input",
-            param="previous_response_id",
-        )
-    if home.upstream != model.upstream:
-        raise InvalidRequest(
-            f"previous_response_id is stored at upstream {home.upstream!r}, and model {model.name!r} is at "
-            f"{model.upstream!r}; ask for a model at {home.upstream!r}, or send the whole conversation as input",
+            f"previous_response_id is stored at upstream {exchange.stored_at!r}, and model {model.name!r} is at "
+            f"{model.upstream!r}; ask for a model at {exchange.stored_at!r}, or send the whole conversation as input",
             param="previous_response_id",
         )
 
@@ -229,10 +218,9 @@ def _apply(body: dict[str, Any], changes: Mapping[str, Any], removals: tuple[str
 
 def _edited(raw: bytes, before: Mapping[str, Any], after: Mapping[str, Any]) -> bytes:
     """The client's bytes with only those top-level members changed that differ."""
-    for name in before.keys() - after.keys():
-        raw = without(raw, name)
+    removals = before.keys() - after.keys()
     changes = {name: value for name, value in after.items() if name not in before or before[name] is not value}
-    return splice(raw, changes) if changes else raw
+    return splice(raw, changes, removals=removals) if changes or removals else raw
 
 
 def limit_field(dialect: Dialect, *, is_openai: bool) -> str:

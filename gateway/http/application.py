@@ -58,7 +58,7 @@ def application(
         app = CORSMiddleware(
             app,
             allow_origins=list(allow_origins),
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
             expose_headers=[*_ANSWER_HEADERS],
         )

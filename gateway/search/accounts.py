@@ -37,6 +37,11 @@ class Accounts:
         self._tokens = 0
         self._cost = 0
 
+    @property
+    def draws_left(self) -> int:
+        """How many more draws may be launched."""
+        return max(0, self.task.ceilings.draws - self.draws)
+
     def room(self, role: str, until: Until, read: int, steps: int) -> Room | None:
         """What a draw that reads so many tokens may use; None where that is too little, or more once others end."""
         terms, ceilings = self.task.terms[role], self.task.ceilings

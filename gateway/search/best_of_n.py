@@ -59,7 +59,7 @@ def best_of_n(board: Board, config: BestOfN) -> Moves[Winner]:
         temperature=config.temperature if samples > 1 else None,
         role=config.role,
         turns=config.turns,
-        is_scored=samples > 1,
+        is_scored=True,
         rejection=Rejection(config.reject_after, config.reject_below, config.reject_quantile) if does_reject else None,
         redraws=config.redraws,
     )

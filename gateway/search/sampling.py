@@ -61,21 +61,27 @@ def sample(board: Board, sampling: Sampling, is_decided: Callable[[int], bool]) 
             continue
         if sampling.is_scored and draw.is_whole and (yield from board.score(draw)):
             continue
-        planned = sampling.samples + min(len(progress.dropped), sampling.redraws)
-        if is_decided(max(0, planned - len(done(board)) - len(progress.dropped))):
+        if is_decided(_planned(sampling, progress) - _known(board, progress)):
             yield from board.cancel(board.running)
             return
 
 
 def done(board: Board) -> list[Draw]:
-    """The draws of which everything is known: those that ended, and whose score has come if one was asked for."""
-    return [draw for draw in board.draws if draw.is_settled]
+    """The whole chains of which everything is known: their score has come, if one was asked for."""
+    return [draw for draw in board.whole if draw.is_settled]
+
+
+def _planned(sampling: Sampling, progress: _Progress) -> int:
+    return sampling.samples + min(len(progress.dropped), sampling.redraws)
+
+
+def _known(board: Board, progress: _Progress) -> int:
+    """How many draws have ended, failed, or been dropped."""
+    return sum(draw.is_settled or draw in progress.dropped for draw in board.draws)
 
 
 def _launch(board: Board, sampling: Sampling, progress: _Progress) -> Moves[None]:
-    planned = sampling.samples + min(len(progress.dropped), sampling.redraws)
-    finished = len(done(board)) + len(progress.dropped)
-    wanted = stage(sampling.schedule, finished, planned)
+    wanted = stage(sampling.schedule, _known(board, progress), _planned(sampling, progress))
     while len(board.draws) < wanted:
         draw = yield from board.launch(
             until=Until.END,

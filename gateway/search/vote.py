@@ -60,8 +60,7 @@ def vote(board: Board, config: Vote) -> Moves[Winner]:
     )
 
     def decided(left: int) -> bool:
-        counted = [draw for draw in done(board) if draw.is_whole]
-        tally = Tally(board, counted, is_weighted=config.weighted)
+        tally = Tally(board, done(board), is_weighted=config.weighted)
         return is_decided(config.stop, tally.standing(left), config.confidence)
 
     yield from sample(board, sampling, decided)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -139,3 +140,23 @@ def test_nesting_beyond_the_limit_is_refused() -> None:
     raw = b'{"a": [{"b": [1]}], "c": ' + deep + b"}"
     with pytest.raises(InvalidRequest, match="nested more than"):
         check_object(raw, {"a": None, "c": None})
+
+
+_KEYS = st.sampled_from(["a", "b", "c", "d", "\u00e9", 'a"b'])
+_VALUES = st.one_of(st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=3), st.none())
+
+
+@given(
+    st.dictionaries(_KEYS, _VALUES, max_size=6),
+    st.dictionaries(_KEYS, _VALUES, max_size=3),
+    st.sets(_KEYS, max_size=6),
+    st.sampled_from([(",", ":"), (" , ", " : "), (", ", ": ")]),
+)
+def test_members_are_set_and_taken_out_at_once(
+    body: dict[str, Any], values: dict[str, Any], removals: set[str], separators: tuple[str, str]
+) -> None:
+    """Whatever is replaced, added and taken out, and however the client writes, the rest stands as it was."""
+    removals -= values.keys()
+    raw = json.dumps(body, separators=separators, ensure_ascii=False).encode()
+    wanted = {key: value for key, value in body.items() if key not in removals} | values
+    assert json.loads(splice(raw, values, removals=removals)) == wanted

@@ -121,6 +121,7 @@ class Kept:
         self.raised: list[RaisedCeiling] = []
         self.records: list[RequestRecord] = []
         self.answers: dict[str, AnswerHome] = {}
+        self.late_answers: dict[str, AnswerHome] = {}
 
     def open(self, opening: Opening) -> None:
         """Keep that a request is about to call a model."""
@@ -149,6 +150,10 @@ class Kept:
     async def home_of(self, answer_id: str) -> AnswerHome | None:
         """An answer's home."""
         return self.answers.get(answer_id)
+
+    async def home_soon(self, answer_id: str) -> AnswerHome | None:
+        """An answer's home, or that of one that comes late."""
+        return self.answers.get(answer_id) or self.late_answers.get(answer_id)
 
 
 @dataclass(frozen=True, slots=True)

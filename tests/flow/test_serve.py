@@ -12,7 +12,6 @@ from gateway.domain.money import show
 from gateway.domain.record import RequestRecord, Result
 from gateway.errors import InvalidRequest, UpstreamFailed
 from gateway.flow.serve import serve
-from gateway.ports import AnswerHome
 from tests.flow.scripted import Kept, Play, ScriptedUpstream, arrival, house_of
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
@@ -80,24 +79,6 @@ async def test_a_request_that_a_stopping_gateway_cancels_was_interrupted(kept: K
     assert (record.result, record.status, record.is_cost_complete) == (Result.INTERRUPTED, 503, False)
     assert record.error == "unavailable: the gateway stopped before the answer was complete"
     assert [call.result for call in record.calls] == [Result.CANCELLED]
-
-
-@pytest.mark.parametrize("key_id", ["k1", "k2"])
-async def test_a_stored_response_is_continued_by_its_own_key_alone(kept: Kept, key_id: str) -> None:
-    """Another key's response id is refused before any call; the refusal does not say that the response exists."""
-    kept.answers["resp_1"] = AnswerHome("scripted", key_id)
-    body = json.dumps({"id": "resp_2", "object": "response", "status": "completed", "output": []}).encode()
-    upstream = ScriptedUpstream(Dialect.OPENAI_RESPONSES, Play((body,)))
-    request = arrival(Dialect.OPENAI_RESPONSES, is_stream=False, previous_response_id="resp_1")
-    if key_id == "k1":
-        await serve(request, house_of(upstream, kept))
-        assert kept.answers["resp_2"] == AnswerHome("scripted", "k1")
-        return
-    with pytest.raises(InvalidRequest, match="names no response of this key") as refused:
-        await serve(request, house_of(upstream, kept))
-    assert refused.value.param == "previous_response_id"
-    assert not upstream.calls
-    assert _only(kept).calls == ()
 
 
 async def test_a_request_that_is_refused_has_no_call(kept: Kept) -> None:
