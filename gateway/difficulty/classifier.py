@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.resources import files
+from math import exp, log
 from pathlib import Path
 from typing import Self
 
@@ -36,6 +37,8 @@ LEAST_KNOWN = 0.5
 """Success is predicted where at least this much of a prompt's probability lies in cells with recorded answers."""
 RATE_MARGIN = 0.01
 """Rates are kept this far from 0 and 1 before their logit is taken."""
+_NEGLIGIBLE = 1e-6
+"""A family that a prompt belongs to no more than this is left out."""
 CELL_FEATURES = len(FEATURES) + DIMENSIONS
 """Cells are told from the hand features and the whole text; where the instruction stands says nothing of them."""
 _DIFFICULTY = np.array([FEATURES.index(name) for name in DIFFICULTY])
@@ -61,8 +64,12 @@ class Learned:
         self._embedding = embedding
         self._other = weights.categories.index(Category.OTHER)
         members = family_members(weights)
-        self._members = members
-        self._rates = np.concatenate((members * weights.rates[:, 0], members * weights.rates[:, 1]))
+        anchors = (members * weights.rates[:, number] for number in range(len(Anchor)))
+        self._family_map = np.concatenate((members, *anchors))
+        """(share, then rate by anchor; of each family) by cell."""
+        self._expert_map = np.ascontiguousarray(weights.experts[..., 2:].reshape(-1, len(DIFFICULTY)))
+        self._slopes = weights.experts[..., 0].reshape(-1).tolist()
+        self._offsets = weights.experts[..., 1].reshape(-1).tolist()
 
     @classmethod
     def load(cls, path: Path = SHIPPED) -> Self:
@@ -93,14 +100,28 @@ class Learned:
         return combined(standardised(measure(text), self.weights.mean, self.weights.scale), self._embedding.embed(text))
 
     def _success(self, cells: Floats, vector: Floats) -> Floats | None:
-        shares = self._members @ cells
-        known = float(shares.sum())
+        """Success by anchor: what each family's expert makes of its cells' rate, as much as the prompt belongs there.
+
+        In plain numbers: there are few of them, and each step over an array costs as much as all of them.
+        """
+        families = len(self.weights.families)
+        sums = (self._family_map @ cells).tolist()
+        shares = sums[:families]
+        known = sum(shares)
         if known < LEAST_KNOWN:
             return None
-        rates = (self._rates @ cells).reshape(len(Anchor), -1) / np.maximum(shares, np.float32(1e-9))
-        experts = self.weights.experts
-        by_family = expected(rates.T, vector[_DIFFICULTY] / np.float32(HAND_SCALE), experts)
-        return (shares @ by_family / np.float32(known)).astype(np.float32)
+        corrections = (self._expert_map @ vector[_DIFFICULTY]).tolist()
+        success = [0.0] * len(Anchor)
+        for family, share in enumerate(shares):
+            if share < _NEGLIGIBLE:
+                continue
+            for anchor in range(len(Anchor)):
+                rate = sums[(anchor + 1) * families + family] / share
+                rate = min(max(rate, RATE_MARGIN), 1 - RATE_MARGIN)
+                place = family * len(Anchor) + anchor
+                logit = self._slopes[place] * log(rate / (1 - rate)) + self._offsets[place]
+                success[anchor] += share / (1 + exp(-logit - corrections[place] / HAND_SCALE))
+        return np.array([each / known for each in success], dtype=np.float32)
 
 
 def standardised(hand: Floats, mean: Floats, scale: Floats) -> Floats:
@@ -122,14 +143,6 @@ def family_members(weights: Weights) -> Floats:
     members[weights.family_of_cell, np.arange(len(weights.cells))] = 1
     members[0] = 0
     return members
-
-
-def expected(rates: Floats, difficulty: Floats, experts: Floats) -> Floats:
-    """(family, anchor): success as each family's expert corrects the rate of its cells."""
-    rates = np.clip(rates, np.float32(RATE_MARGIN), np.float32(1 - RATE_MARGIN))
-    logits = experts[..., 0] * np.log(rates / (1 - rates)) + experts[..., 1] + experts[..., 2:] @ difficulty
-    chances: Floats = 1 / (1 + np.exp(-logits))
-    return chances
 
 
 def softmax(logits: Floats) -> Floats:

@@ -69,29 +69,30 @@ def count_cues(text: str) -> NDArray[np.float32]:
     """How often each cue stands in the first words, in the last and anywhere: (zone, cue), flattened."""
     lower = text.lower()
     words = _WORD.findall(lower)
-    counts = np.zeros((len(ZONES), len(CUES)), dtype=np.float32)
+    counts = [[0.0] * len(CUES) for _ in ZONES]
+    first_zone, last_zone, anywhere = counts
     if len(words) > _MOST_WORDS:
         words = words[: _MOST_WORDS // 2] + words[-_MOST_WORDS // 2 :]
-    last_zone = len(words) - _ZONE_WORDS
+    last_begins = len(words) - _ZONE_WORDS
     for position, word in enumerate(words):
         for cue in _cues_of(word):
-            counts[2, cue] += 1
+            anywhere[cue] += 1
             if position < _ZONE_WORDS:
-                counts[0, cue] += 1
-            if position >= last_zone:
-                counts[1, cue] += 1
+                first_zone[cue] += 1
+            if position >= last_begins:
+                last_zone[cue] += 1
     if not lower.isascii():
         _count_pieces(lower, counts)
-    return np.log1p(counts).reshape(-1)
+    return np.log1p(np.array(counts, dtype=np.float32)).reshape(-1)
 
 
-def _count_pieces(lower: str, counts: NDArray[np.float32]) -> None:
+def _count_pieces(lower: str, counts: list[list[float]]) -> None:
     first, last = lower[:_ZONE_CHARACTERS], lower[-_ZONE_CHARACTERS:]
     for script, pieces in zip(_SCRIPTS, _PIECES, strict=True):
         if script.search(lower) is None:
             continue
         for cue, piece in pieces:
             if piece in lower:
-                counts[2, cue] += 1
-                counts[0, cue] += piece in first
-                counts[1, cue] += piece in last
+                counts[2][cue] += 1
+                counts[0][cue] += piece in first
+                counts[1][cue] += piece in last

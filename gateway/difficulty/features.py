@@ -7,6 +7,7 @@ twelve of them, and some marks that are English words; the rest is the same for 
 from __future__ import annotations
 
 import re
+from math import log1p
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,16 +97,19 @@ def measure(text: str) -> Vector:
 
 def _characters(text: str) -> Vector:
     """The share of each class of ASCII characters and of each script."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    size = max(1, len(codes))
-    plain = codes[codes < len(_CLASS_OF)]
     shares = np.zeros(len(_CLASSES) + len(_SCRIPTS), dtype=np.float32)
+    size = max(1, len(text))
+    if text.isascii():
+        codes_of_ascii = np.frombuffer(text.encode(), dtype=np.uint8)
+        shares[: len(_CLASSES)] = np.bincount(_CLASS_OF[codes_of_ascii], minlength=len(_CLASSES)) / size
+        return shares
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    plain = codes[codes < len(_CLASS_OF)]
     shares[: len(_CLASSES)] = np.bincount(_CLASS_OF[plain], minlength=len(_CLASSES)) / size
-    if len(plain) < len(codes):
-        # Between the first and the last of a script the count of edges passed is odd.
-        passed = np.searchsorted(_SCRIPT_EDGES, codes[codes >= len(_CLASS_OF)], side="right")
-        counts = np.bincount(passed, minlength=2 * len(_SCRIPTS))
-        shares[len(_CLASSES) :] = counts[1 : 2 * len(_SCRIPTS) : 2] / size
+    # Between the first and the last of a script the count of edges passed is odd.
+    passed = np.searchsorted(_SCRIPT_EDGES, codes[codes >= len(_CLASS_OF)], side="right")
+    counts = np.bincount(passed, minlength=2 * len(_SCRIPTS))
+    shares[len(_CLASSES) :] = counts[1 : 2 * len(_SCRIPTS) : 2] / size
     return shares
 
 
@@ -123,26 +127,26 @@ def _shape(text: str) -> Vector:
     end = text.rstrip()[-1:]
     return np.array(
         (
-            np.log1p(len(text)),
-            np.log1p(len(words)),
-            np.log1p(n_lines - 1),
-            np.log1p(sum(map(len, words)) / n_words),
-            np.log1p(len(text) / n_lines),
-            np.log1p(max(lengths)),
+            log1p(len(text)),
+            log1p(len(words)),
+            log1p(n_lines - 1),
+            log1p(sum(map(len, words)) / n_words),
+            log1p(len(text) / n_lines),
+            log1p(max(lengths)),
             1 - len(set(lengths)) / n_lines,
             lengths.count(0) / n_lines,
             sum(line[:1] in {" ", "\t"} for line in lines) / n_lines,
             sum(len(word) == 1 for word in words) / n_words,
             len(numbers) / n_words,
             len(set(words)) / n_words,
-            np.log1p(len(numbers)),
-            np.log1p(len(set(numbers))),
-            np.log1p(max(digits, default=0)),
+            log1p(len(numbers)),
+            log1p(len(set(numbers))),
+            log1p(max(digits, default=0)),
             sum(digits) / max(1, len(digits)) / 8,
-            np.log1p(max((_value(number) for number in numbers), default=0.0)) / 8,
-            np.log1p(sum("." in number for number in numbers)),
-            np.log1p(text.count(". ") + text.count(".\n") + text.count("。") + text.count("।")),
-            np.log1p(text.count("?") + text.count("？") + text.count("؟")),
+            log1p(max((_value(number) for number in numbers), default=0.0)) / 8,
+            log1p(sum("." in number for number in numbers)),
+            log1p(text.count(". ") + text.count(".\n") + text.count("。") + text.count("।")),
+            log1p(text.count("?") + text.count("？") + text.count("؟")),
             float(end in {"?", "？", "؟"}),
             float(text[:1].islower()),
             float(text.isascii()),

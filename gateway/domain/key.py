@@ -87,7 +87,8 @@ class Key:
 
     ``scopes`` and ``accounts`` are its own and its team's, and all of them bind. ``policy`` decides
     for ``model: auto``: its own, else its team's, else None for the one that ponder.yaml names.
-    ``may_override`` lets hints loosen limits as well. ``role`` is None for those who only call models.
+    ``may_override`` lets hints loosen limits as well, and names of stored things of unknown owners pass.
+    ``role`` is None for those who only call models.
     """
 
     id: str

@@ -21,7 +21,8 @@ _TAG: Final = ("<answer>", "</answer>")
 _FENCE: Final = "```"
 _HASHES: Final = re.compile(r"^#### ?([^\n#]{1,200})$", re.MULTILINE)
 _SAID: Final = re.compile(
-    r"\b(?:final answer|answer|result|output) ?(?:is|:|=|should be|will be)[ \t*:]{0,4}(?:\n{1,2}(?=\S))?([^\n]{1,200})",
+    r"\b(?:final answer|answer|result|output) ?(?:is|:|=|should be|will be)"
+    r"[ \t*:]{0,4}(?:\n{1,2}(?=\S))?([^\n]{1,200})",
     re.IGNORECASE,
 )
 _MATH: Final = re.compile(r"\\\(([^\n]{1,200}?)\\\)|\$\$?([^$\n]{1,200})\$\$?|\\\[\s{0,4}([^\n]{1,200}?)\s{0,4}\\\]")

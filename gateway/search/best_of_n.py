@@ -6,7 +6,7 @@ each category where that has been measured.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.domain.arm import Strategy
@@ -33,7 +33,7 @@ class BestOfN:
     samples: int | None = parameters.samples()
     max_samples: int = parameters.size(_SIZES["max_samples"])
     weighted: bool = parameters.flag(False)
-    schedule: Schedule = parameters.choice(Schedule.STAGED)
+    schedule: Schedule = field(default=Schedule.STAGED, metadata={"kind": Schedule})
     accept: float = parameters.share(0.99)
     temperature: float = parameters.temperature(0.8)
     reject_after: int = parameters.size(2)

@@ -227,6 +227,11 @@ class Board:
             return None
         return as_share(draw.score, is_logit=self.task.verifier.is_logit)
 
+    def shares(self, draw: Draw) -> list[float]:
+        """The scores of a chain's steps, each from 0 to 1."""
+        is_logit = self.task.verifier is not None and self.task.verifier.is_logit
+        return [as_share(score, is_logit=is_logit) for score in draw.scores]
+
     def steps(self, draw: Draw) -> list[str]:
         """The steps of a chain."""
         return split(draw.text, self.task.boundary)
@@ -240,7 +245,7 @@ class Board:
         """This draw's chain as the search's answer."""
         if draw is None or draw.candidate is None:
             return protocol.Winner(None, "", None, "no draw brought an answer")
-        return protocol.Winner(draw.candidate, draw.text, confidence, reason)
+        return protocol.Winner(draw.candidate, draw.text, confidence, reason, draw.is_whole)
 
     # What happens
 
@@ -282,7 +287,7 @@ class Board:
         if found is None:
             return None
         owner, draw = found
-        is_news = owner._heard(draw, event)  # noqa: SLF001 - another board on the same accounts
+        is_news = owner._heard(draw, event)  # a board on the same accounts
         return draw if is_news and owner is self else None
 
     def _heard(self, draw: Draw, event: _Report) -> bool:

@@ -103,7 +103,7 @@ class _Climber:
                 until=until,
                 role=self.config.role,
                 after=None if parent is None else Prefix(parent.id),
-                turns=self.config.turns if parent is None else parent.launch.turns,
+                turns=self.config.turns,
                 temperature=self.config.temperature,
             )
         )
@@ -127,7 +127,7 @@ class _Climber:
             until=Until.STEP,
             role=self.config.role,
             after=Prefix(step.id),
-            turns=step.launch.turns,
+            turns=self.config.turns,
             temperature=0.0,
             steps=self.config.lookahead,
         )

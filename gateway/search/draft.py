@@ -9,7 +9,7 @@ from gateway.domain.arm import Strategy
 from gateway.domain.search_sizes import SIZES
 from gateway.search import parameters
 from gateway.search.board import Board, Draw, Moves
-from gateway.search.choosing import choose, likelihood
+from gateway.search.choosing import likelihood
 from gateway.search.protocol import DRAFT, MAIN, Prefix, Turn, Until, Winner
 
 _SIZES: Final = SIZES[Strategy.DRAFT]
@@ -40,32 +40,26 @@ class Draft:
 def draft(board: Board, config: Draft) -> Moves[Winner]:
     """The chain that both wrote. Without a small model it is one draw of the arm's."""
     last: Draw | None = None
+    spare: Draw | None = None
     doubted = 0 if config.draft_role in board.task.terms else config.patience
     for depth in range(1, config.depth + 1):
-        if board.is_over or doubted >= config.patience:
+        if doubted >= config.patience or board.is_over or (last is not None and last.is_whole):
             break
         until = Until.END if depth == config.depth else Until.STEP
         drafted = yield from _draw(board, config, config.draft_role, last, until)
-        if drafted is None or not (yield from _is_sure(board, config, drafted)):
-            doubted += 1
-            if doubted >= config.patience:
-                break
-            written = yield from _draw(board, config, config.role, last, until)
-            last = written or drafted or last
-        else:
+        if drafted is not None and (yield from _is_sure(board, config, drafted)):
             doubted, last = 0, drafted
-        if last is not None and last.is_whole:
-            break
-    if not board.is_over and (last is None or not last.is_whole):
-        yield from _draw(board, config, config.role, last, Until.END)
-    by_both = [draw for draw in board.whole if draw.launch.role == config.role] or board.whole
-    winner = choose(board, by_both[-1:] or board.draws)
-    taken = sum(draw.launch.role == config.role for draw in board.draws)
-    return board.winner(_of(board, winner), winner.confidence, f"{taken} of {len(board.draws)} draws by the large model")
-
-
-def _of(board: Board, winner: Winner) -> Draw | None:
-    return next((draw for draw in board.draws if draw.candidate is winner.candidate), None)
+            continue
+        doubted, spare = doubted + 1, drafted or spare
+        if doubted < config.patience:
+            last = (yield from _draw(board, config, config.role, last, until)) or drafted or last
+    if (last is None or not last.is_whole) and len(board.draws) < config.calls_at_most:
+        last = (yield from _draw(board, config, config.role, last, Until.END)) or last
+    best = last if last is not None and last.is_whole else board.best([each for each in (last, spare) if each])
+    share = None if best is None else board.share(best)
+    large = sum(draw.launch.role == config.role for draw in board.draws)
+    reason = f"{large} of {len(board.draws)} draws by the arm's own model"
+    return board.winner(best, likelihood(best) if best and share is None else share, reason)
 
 
 def _draw(board: Board, config: Draft, role: str, last: Draw | None, until: Until) -> Moves[Draw | None]:

@@ -176,7 +176,7 @@ class _Parser:
             return self._function(token)
         if token in _CONSTANTS:
             return _CONSTANTS[token]
-        if len(token) == 1 and token.isalpha() or token in _GREEK:
+        if (len(token) == 1 and token.isalpha()) or token in _GREEK:
             return _letter(token, self.place)
         raise _Unreadable
 

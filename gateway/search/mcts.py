@@ -207,9 +207,10 @@ class _Tree:
         said = normalized(draw.candidate.text)
         for node in self._growing[draw.id].children:
             other = node.draw
-            if other is not None and other.candidate is not None and other.is_whole == draw.is_whole:
-                if normalized(other.candidate.text) == said:
-                    return node
+            if other is None or other.candidate is None or other.is_whole != draw.is_whole:
+                continue
+            if normalized(other.candidate.text) == said:
+                return node
         return None
 
     def _settle(self, draw: Draw) -> None:

@@ -42,14 +42,9 @@ def samples() -> int | None:
     return cast("int | None", field(default=None, metadata={"kind": int, "least": 1, "most": LARGEST, "auto": True}))
 
 
-def flag(default: bool) -> bool:  # noqa: FBT001 - the declaration of a flag
+def flag(default: bool) -> bool:
     """Yes or no."""
     return cast("bool", _described(default, kind=bool, least=0, most=1))
-
-
-def choice(default: StrEnum) -> Any:
-    """One of the words of an enumeration."""
-    return field(default=default, metadata={"kind": type(default)})
 
 
 def _described(default: Any, *, kind: type, least: float, most: float) -> Any:

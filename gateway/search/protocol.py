@@ -244,6 +244,8 @@ class Winner:
     text: str
     confidence: float | None
     reason: str
+    is_whole: bool = True
+    """False for a chain that time or the ceilings left open."""
 
 
 Search: TypeAlias = Generator[Command, Event | None, Winner]

@@ -48,11 +48,19 @@ class _Progress:
     """Scores on the way, by draw."""
 
 
-def sample(board: Board, sampling: Sampling, is_decided: Callable[[int], bool]) -> Moves[None]:
-    """Draw until all samples are in, time is up, or ``is_decided`` with so many draws still to come."""
+def sample(
+    board: Board,
+    sampling: Sampling,
+    is_decided: Callable[[int], bool],
+    needed: Callable[[int], int] = lambda left: left,
+) -> Moves[None]:
+    """Draw until all samples are in, time is up, or it ``is_decided`` with so many draws still to come.
+
+    ``needed`` says how many of those that are still to come could decide it.
+    """
     progress = _Progress()
     while True:
-        yield from _launch(board, sampling, progress)
+        yield from _launch(board, sampling, progress, needed)
         draw = yield from board.event()
         if draw is None:
             return
@@ -80,8 +88,9 @@ def _known(board: Board, progress: _Progress) -> int:
     return sum(draw.is_settled or draw in progress.dropped for draw in board.draws)
 
 
-def _launch(board: Board, sampling: Sampling, progress: _Progress) -> Moves[None]:
-    wanted = stage(sampling.schedule, _known(board, progress), _planned(sampling, progress))
+def _launch(board: Board, sampling: Sampling, progress: _Progress, needed: Callable[[int], int]) -> Moves[None]:
+    known, planned = _known(board, progress), _planned(sampling, progress)
+    wanted = stage(sampling.schedule, known, planned, needed(planned - known))
     while len(board.draws) < wanted:
         draw = yield from board.launch(
             until=Until.END,

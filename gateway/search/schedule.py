@@ -18,10 +18,11 @@ class Schedule(StrEnum):
     CONCURRENT = "concurrent"
 
 
-def stage(schedule: Schedule, done: int, samples: int) -> int:
-    """How many draws may be launched in all, once ``done`` have come back.
+def stage(schedule: Schedule, done: int, samples: int, needed: int) -> int:
+    """How many draws may be launched in all, once ``done`` have come back and ``needed`` more could decide.
 
-    No rule ends a vote after one draw, so the first two go together.
+    No rule ends a vote after one draw, so the first two go together; and no stage holds more draws
+    than could decide it if they agree.
     """
     if schedule is Schedule.CONCURRENT:
         return samples
@@ -30,4 +31,4 @@ def stage(schedule: Schedule, done: int, samples: int) -> int:
     size = 2
     while size <= done:
         size *= 2
-    return min(samples, size)
+    return min(samples, size, max(2, done + needed))

@@ -103,12 +103,24 @@ RULES: Final[Mapping[Stop, Callable[[Standing], float]]] = {
 
 
 def is_decided(stop: Stop, standing: Standing, level: float) -> bool:
-    """Whether a vote may end. An unbeatable leader ends every vote but one that is never to end early."""
+    """Whether a vote may end. An unbeatable leader ends every vote but one that is never to end early.
+
+    One draw has nothing to agree with, and decides nothing.
+    """
     if standing.left == 0:
         return True
-    if stop is Stop.NEVER or standing.leader <= 0 or standing.leader == standing.runner_up:
+    if stop is Stop.NEVER or standing.drawn < _LEAST_DRAWN or standing.leader <= standing.runner_up:
         return False
     return unbeatable(standing) == 1 or (stop is not Stop.UNBEATABLE and RULES[stop](standing) >= level)
+
+
+def draws_needed(stop: Stop, standing: Standing, level: float) -> int:
+    """The fewest draws that can decide a vote, which they do if all agree with its leader."""
+    for more in range(1, standing.left + 1):
+        agreed = Standing(standing.leader + more, standing.runner_up, standing.drawn + more, standing.left - more)
+        if is_decided(stop, agreed, level):
+            return more
+    return standing.left
 
 
 def conformal_level(levels: Sequence[float], losses: Sequence[Sequence[float]], target: float) -> float:
@@ -146,6 +158,7 @@ def incomplete_beta(a: float, b: float) -> float:
     return front * _continued_fraction(a, b, 0.5)
 
 
+_LEAST_DRAWN: Final = 2
 _TINY: Final = 1e-300
 _TERMS: Final = 200
 

@@ -5,7 +5,7 @@ It stops as soon as the vote is decided, by one of the rules of :mod:`gateway.se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.domain.arm import Strategy
@@ -17,7 +17,7 @@ from gateway.search.choosing import elect
 from gateway.search.protocol import MAIN, Turn, Winner
 from gateway.search.sampling import Sampling, done, sample
 from gateway.search.schedule import Schedule
-from gateway.search.stopping import Stop, is_decided
+from gateway.search.stopping import Standing, Stop, draws_needed, is_decided
 from gateway.search.tally import Tally
 
 _SIZES: Final = SIZES[Strategy.VOTE]
@@ -33,8 +33,8 @@ class Vote:
 
     samples: int | None = parameters.samples()
     max_samples: int = parameters.size(_SIZES["max_samples"])
-    schedule: Schedule = parameters.choice(Schedule.STAGED)
-    stop: Stop = parameters.choice(Stop.FORECAST)
+    schedule: Schedule = field(default=Schedule.STAGED, metadata={"kind": Schedule})
+    stop: Stop = field(default=Stop.FORECAST, metadata={"kind": Stop})
     confidence: float = parameters.share(0.85)
     weighted: bool = parameters.flag(False)
     temperature: float = parameters.temperature(0.8)
@@ -59,9 +59,13 @@ def vote(board: Board, config: Vote) -> Moves[Winner]:
         is_scored=config.weighted,
     )
 
-    def decided(left: int) -> bool:
-        tally = Tally(board, done(board), is_weighted=config.weighted)
-        return is_decided(config.stop, tally.standing(left), config.confidence)
+    def standing(left: int) -> Standing:
+        return Tally(board, done(board), is_weighted=config.weighted).standing(left)
 
-    yield from sample(board, sampling, decided)
+    yield from sample(
+        board,
+        sampling,
+        is_decided=lambda left: is_decided(config.stop, standing(left), config.confidence),
+        needed=lambda left: draws_needed(config.stop, standing(left), config.confidence),
+    )
     return elect(board, board.draws, is_weighted=config.weighted)

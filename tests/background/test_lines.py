@@ -82,6 +82,25 @@ def test_custom_ids_are_short_and_printable() -> None:
         assert fault.code == "invalid_custom_id"
 
 
+def test_lines_that_only_the_gateway_can_judge_stay() -> None:
+    """Hints, and names of what a provider has stored, keep a line from going to its provider."""
+    kept: list[dict[str, Any]] = [
+        {"ponder": {"max_cost_usd": 1}},
+        {"conversation": "c"},
+        {"previous_response_id": "r"},
+        {"input": [{"id": "i"}]},
+    ]
+    for endpoint, expected in ((ENDPOINTS["/v1/responses"], [True] * 4), (CHAT, [True, False, False, False])):
+        document = {"custom_id": "a", "method": "POST", "url": endpoint.path}
+        found = [
+            read_line(
+                RawLine(1, json.dumps({**document, "body": {"model": "m", **each}}).encode()), endpoint, most_bytes=MOST
+            )
+            for each in kept
+        ]
+        assert [isinstance(each, Line) and each.stays_here for each in found] == expected
+
+
 def test_a_key_that_stands_twice_is_refused() -> None:
     """Of two bodies nobody knows which one counts."""
     raw = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"m"},"body":{"model":"n"}}'

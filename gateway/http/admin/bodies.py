@@ -118,7 +118,9 @@ class NewKey(_NewTenant):
     team: Name | None = None
     role: Role | None = Field(default=None, description="What it may do under /admin; null for callers of models.")
     priority: Priority = Priority.INTERACTIVE
-    may_override: bool = Field(default=False, description="Whether hints may loosen limits as well.")
+    may_override: bool = Field(
+        default=False, description="Whether hints may loosen limits, and stored things of unknown owners be named."
+    )
     expires_at: AwareDatetime | None = None
 
 
