@@ -32,6 +32,7 @@ COMMANDS = MappingProxyType(
         ),
         "request": ("gateway.commands.request", "The record of one request."),
         "policy": ("gateway.commands.policy", "How asks are answered: check, explain, test and compare policies."),
+        "search": ("gateway.commands.search", "Search strategies on recorded chains."),
         "keys": ("gateway.commands.keys", "Who may call: issue, look at, rotate and revoke keys."),
         "teams": ("gateway.commands.teams", "Who shares limits: make and look at teams."),
         "budgets": ("gateway.commands.budgets", "What keys and teams may spend."),

@@ -20,7 +20,9 @@ import httpx
 
 from gateway.domain.money import from_nanos, show
 from tests.http.admin.administrator import Administrator
+from tests.policy.documents import write_policy
 from tests.upstreams.configuration import SECRETS, one_model
+from tests.upstreams.faulty_server import FaultyServer
 from tests.upstreams.gateway_process import GatewayProcess, awaited
 from tests.upstreams.openai_server import OpenAIServer
 
@@ -34,6 +36,13 @@ OUTAGE_S = float(os.environ.get("TEST_OUTAGE_S", "3"))
 """How long the database is locked; ``TEST_OUTAGE_S=60`` for the long run."""
 COST_NANOS = 94_000
 """What the stand-in's counts cost at the price of these tests: 26 fresh, 16 cached and 30 written tokens."""
+_FALLING_BACK = """
+policy: house
+arms:
+  first: {model: cut}
+  second: {model: slow}
+defaults: {arm: first, reference: first, max_cost_usd: 1, fallbacks: [second]}
+"""
 TURNS: Any = [{"role": "user", "content": "Hello"}]
 
 
@@ -83,9 +92,9 @@ def _rows(home: Path, statement: str) -> list[Any]:
         return database.execute(statement).fetchall()
 
 
-def _spent_as_told(gateway: GatewayProcess, secret: str) -> str:
+def _spent_as_told(gateway: GatewayProcess, secret: str, model: str = "m") -> str:
     """What the purse counts as spent, which a refusal says."""
-    body = {"model": "m", "messages": TURNS, "max_tokens": 10**9}
+    body = {"model": model, "messages": TURNS, "max_tokens": 10**9}
     refusal = gateway.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {secret}"})
     assert refusal.status_code == 402, refusal.text
     told = re.search(r"\(\$([0-9.]+) spent", refusal.json()["error"]["message"])
@@ -136,6 +145,33 @@ def test_nothing_is_lost_by_twenty_kills(tmp_path: Path, compatible_server: Open
     assert results["answered"] >= len(load.answered) > KILLS
     assert results["interrupted"] > 0
     assert "Traceback" not in gateway.log
+
+
+def test_a_fallback_that_is_killed_is_charged_with_the_call_before_it(
+    tmp_path: Path, faulty_server: FaultyServer
+) -> None:
+    """What was held for a second arm beside the first one's unknown cost counts after the crash, in log and purse."""
+    settings = one_model(faulty_server.address("hang-before-headers"), name="slow", policy="house")
+    broken = {**settings["upstreams"]["only"], "base_url": f"{faulty_server.address('reset-before-headers')}/v1"}
+    settings["upstreams"]["broken"] = {**broken, "retries": 0}
+    settings["models"]["cut"] = {**settings["models"]["slow"], "upstream": "broken"}
+    write_policy(tmp_path / "policies", "house", _FALLING_BACK)
+    gateway = GatewayProcess(tmp_path, settings, SECRETS)
+    with gateway, ThreadPoolExecutor(2) as threads:
+        admin = Administrator.of_home(gateway.address, tmp_path)
+        _, secret = admin.key(budgets=[{"period": "total", "amount_usd": "1"}])
+        headers = {"authorization": f"Bearer {secret}"}
+        for model in ("auto", "slow"):  # equally long: a prompt is held by its bytes
+            body = {"model": model, "messages": TURNS, "max_tokens": 50}
+            threads.submit(gateway.post, "/v1/chat/completions", json=body, headers=headers)
+        awaited(lambda: faulty_server.calls["hang-before-headers"] == 2 or None, "both calls")
+        gateway.send_signal(signal.SIGKILL)
+        gateway.wait()
+    with gateway:
+        told = _spent_as_told(gateway, secret, "slow")
+        rows = dict(_rows(tmp_path, "SELECT model_asked, charged_nanos FROM requests WHERE result = 'interrupted'"))
+    assert rows["auto"] == 2 * rows["slow"] > 0
+    assert told == show(from_nanos(rows["auto"] + rows["slow"]))
 
 
 def test_a_locked_database_fails_no_request(tmp_path: Path, compatible_server: OpenAIServer) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from gateway.domain.chat import Answer, Dialect, Refusal, StopReason, Text, ToolCall
 from gateway.domain.usage import Usage
 
-_CUT: Final = frozenset({"length", "max_tokens", "max_output_tokens", "incomplete"})
+CUT: Final = frozenset({"length", "max_tokens", "max_output_tokens", "incomplete"})
 """How the dialects, and :class:`StopReason`, say that the output limit was met."""
 
 
@@ -22,7 +22,7 @@ def is_emptied(finish: str | None, usage: Usage | None, *, has_text: bool) -> bo
     ``finish`` is the dialect's own word or the neutral one. Providers that do not count thinking
     apart report it as output, so any output will do; no usage at all is no reason to doubt it.
     """
-    return finish in _CUT and not has_text and (usage is None or usage.output_tokens > 0)
+    return finish in CUT and not has_text and (usage is None or usage.output_tokens > 0)
 
 
 def is_answer_emptied(answer: Answer) -> bool:

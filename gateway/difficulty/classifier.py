@@ -12,6 +12,7 @@ What is asked in a prompt is never obeyed here: its text ends in closed labels a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from math import exp, log
 from pathlib import Path
@@ -37,6 +38,8 @@ LEAST_KNOWN = 0.5
 """Success is predicted where at least this much of a prompt's probability lies in cells with recorded answers."""
 RATE_MARGIN = 0.01
 """Rates are kept this far from 0 and 1 before their logit is taken."""
+_REMEMBERED = 2048
+"""Texts; some 4 MB when full, of 1,500 characters each."""
 _NEGLIGIBLE = 1e-6
 """A family that a prompt belongs to no more than this is left out."""
 CELL_FEATURES = len(FEATURES) + DIMENSIONS
@@ -63,6 +66,7 @@ class Learned:
         self.weights = weights
         self._embedding = embedding
         self._other = weights.categories.index(Category.OTHER)
+        self._remembering = lru_cache(maxsize=_REMEMBERED)(self._classify)
         members = family_members(weights)
         anchors = (members * weights.rates[:, number] for number in range(len(Anchor)))
         self._family_map = np.concatenate((members, *anchors))
@@ -77,10 +81,16 @@ class Learned:
         return cls(read_weights(path), StaticEmbedding.load())
 
     def classify(self, prompt: Prompt) -> Prediction:
-        """The category of a prompt, how sure that is, and P(success) by anchor where answers are on record."""
-        if not prompt.text.strip():
+        """The category of a prompt, how sure that is, and P(success) by anchor where answers are on record.
+
+        The latest texts are remembered: through the tool calls of an agent the last ask in words stays the same.
+        """
+        return self._remembering(excerpt(prompt.text))
+
+    def _classify(self, text: str) -> Prediction:
+        if not text.strip():
             return _NOTHING_ASKED
-        judged = self.judge(prompt.text)
+        judged = self.judge(text)
         best = int(judged.categories.argmax())
         confidence = float(judged.categories[best])
         if best == len(self.weights.categories) or confidence < LEAST_CONFIDENCE:

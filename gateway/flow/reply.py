@@ -77,4 +77,6 @@ def request_id_headers(ask: Ask) -> list[tuple[bytes, bytes]]:
 
 def _header_value(text: str) -> bytes:
     """Printable ASCII only: model and field names may hold anything, a header may not."""
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in text).encode("ascii")
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
+    return text.encode("ascii")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.dialects.emptied import is_answer_emptied, is_body_emptied
+from gateway.dialects.emptied import CUT, is_answer_emptied, is_body_emptied
 from gateway.dialects.estimate import estimated_tokens
 from gateway.dialects.json_bytes import dumps, loads
 from gateway.dialects.tap import error_kind
 from gateway.dialects.think_tags import split_answer
-from gateway.domain.ask import Operation
 from gateway.domain.chat import Dialect
 from gateway.domain.effort import OFF
 from gateway.domain.record import Result
@@ -99,7 +98,7 @@ async def _call(exchange: Exchange, route: Route) -> tuple[bytes, Mapping[str, A
         usage = exchange.house.codecs[route.dialect].find_usage(body)
         exchange.end_call(call, Result.ANSWERED, usage)
         _note_answer(exchange, route, body)
-        if exchange.ask.endpoint.operation is Operation.CHAT:
+        if exchange.finish in CUT:
             exchange.judge_emptied(is_emptied=_is_emptied(route, body, usage))
         return raw, body, route
 

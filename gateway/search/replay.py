@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from gateway.domain.arm import Strategy
 from gateway.errors import ConfigurationError
-from gateway.search import Config, begin
+from gateway.search import Config, begin, entry
 from gateway.search.aggregate import Aggregation
 from gateway.search.answers import find
 from gateway.search.best_of_n import BestOfN
+from gateway.search.equivalence import Meaning, meaning, same
 from gateway.search.protocol import (
     MAIN,
     Cancel,
@@ -70,6 +71,8 @@ class Outcome:
     is_correct: bool
     tokens: int
     draws: int
+    span: int
+    """The tokens that were written one after another: what the caller waits for."""
 
 
 def read_items(lines: Iterable[str], place: str) -> list[Item]:
@@ -116,13 +119,18 @@ def _trace(row: dict[str, Any]) -> Trace:
     )
 
 
-def check(strategy: str, config: Config, items: Sequence[Item]) -> None:
-    """Raise ConfigurationError for what these chains cannot replay."""
+def check_strategy(strategy: str) -> None:
+    """Raise ConfigurationError for a strategy that recorded chains cannot replay."""
+    entry(strategy)
     if strategy not in REPLAYABLE:
         raise ConfigurationError(
             f"recorded chains cannot replay {strategy}: it needs draws that nobody recorded; "
             f"they can replay {', '.join(REPLAYABLE)}"
         )
+
+
+def check(strategy: str, config: Config, items: Sequence[Item]) -> None:
+    """Raise ConfigurationError for parameters that these chains cannot replay."""
     if isinstance(config, BestOfN) and (config.reject_below is not None or config.reject_quantile is not None):
         raise ConfigurationError("recorded chains have no scores on their way; leave reject_below and reject_quantile")
     short = next((item for item in items if len(item.traces) < config.calls_at_most), None)
@@ -134,8 +142,7 @@ def check(strategy: str, config: Config, items: Sequence[Item]) -> None:
 
 def replay(item: Item, strategy: str, config: Config, seed: int, verifier: Verifier | None) -> Outcome:
     """Run a strategy on one problem; the seed decides in which order its chains come."""
-    order = list(item.traces)
-    random.Random(f"{seed} {item.id}").shuffle(order)  # noqa: S311 - an order, not a secret
+    order = ordered(item, seed)
     longest = max(trace.tokens for trace in order)
     task = Task(
         ceilings=Ceilings(draws=len(order)),
@@ -152,7 +159,32 @@ def replay(item: Item, strategy: str, config: Config, seed: int, verifier: Verif
     except StopIteration as done:
         candidate = done.value.candidate
     is_correct = candidate is not None and order[candidate.draw].is_correct
-    return Outcome(is_correct, server.tokens(), server.draws)
+    return Outcome(is_correct, server.tokens(), server.draws, server.now)
+
+
+def majority(item: Item, seed: int) -> Outcome:
+    """The usual yardstick: the most common answer of all chains, of equally common ones that which came first."""
+    order = ordered(item, seed)
+    clusters: list[tuple[Meaning, list[Trace]]] = []
+    for trace in order:
+        if trace.answer is None:
+            continue
+        said = meaning(trace.answer)
+        cluster = next((members for each, members in clusters if same(each, said)), None)
+        if cluster is None:
+            clusters.append((said, [trace]))
+        else:
+            cluster.append(trace)
+    largest = max((members for _, members in clusters), key=len, default=[])
+    spent = [trace.tokens for trace in order]
+    return Outcome(bool(largest) and largest[0].is_correct, sum(spent), len(spent), max(spent))
+
+
+def ordered(item: Item, seed: int) -> list[Trace]:
+    """The chains of a problem in the order in which a seed lets them come."""
+    order = list(item.traces)
+    random.Random(f"{seed} {item.id}").shuffle(order)  # noqa: S311 - an order, not a secret
+    return order
 
 
 class _Server:
@@ -164,7 +196,7 @@ class _Server:
         """By the time at which they happen, then in the order in which they were caused."""
         self._started: dict[DrawId, int] = {}
         self._used: dict[DrawId, int] = {}
-        self._now = 0
+        self.now = 0
         self._caused = 0
 
     @property
@@ -174,7 +206,7 @@ class _Server:
 
     def tokens(self) -> int:
         """What has been written: of draws that ended their chain, of those still running what they have by now."""
-        running = {draw: self._now - started for draw, started in self._started.items() if draw not in self._used}
+        running = {draw: self.now - started for draw, started in self._started.items() if draw not in self._used}
         return sum(self._used.values()) + sum(
             min(tokens, self._traces[draw].tokens) for draw, tokens in running.items()
         )
@@ -186,26 +218,26 @@ class _Server:
                 self._launch(command.draw)
             case Score(draw):
                 score = self._traces[draw].score
-                self._cause(self._now, ScoreFailed(draw) if score is None else Scored(draw, (score,)))
+                self._cause(self.now, ScoreFailed(draw) if score is None else Scored(draw, (score,)))
             case Cancel(draw):
-                self._used[draw] = min(self._now - self._started[draw], self._traces[draw].tokens)
-                self._cause(self._now, Cancelled(draw, self._used[draw]))
+                self._used[draw] = min(self.now - self._started[draw], self._traces[draw].tokens)
+                self._cause(self.now, Cancelled(draw, self._used[draw]))
             case _:
                 return self._next()
         return None
 
     def _launch(self, draw: DrawId) -> None:
         trace = self._traces[draw]
-        self._started[draw] = self._now
+        self._started[draw] = self.now
         candidate = Candidate(draw, trace.text, trace.tokens, trace.answer, trace.is_truncated)
-        self._cause(self._now + trace.tokens, Finished(candidate))
+        self._cause(self.now + trace.tokens, Finished(candidate))
 
     def _cause(self, at: int, event: Event) -> None:
         heapq.heappush(self._events, (at, self._caused, event))
         self._caused += 1
 
     def _next(self) -> Event:
-        self._now, _, event = heapq.heappop(self._events)
+        self.now, _, event = heapq.heappop(self._events)
         if isinstance(event, Finished):
             self._used.setdefault(event.draw, event.candidate.tokens)
         return event

@@ -37,21 +37,23 @@ def revise(board: Board, config: Revise) -> Moves[Winner]:
     current = yield from _draw(board, config, (), is_scored=True)
     reason, confidence = "one draw", None
     for number in range(1, config.rounds + 1):
-        if current is None or (board.share(current) or 0.0) >= config.accept:
+        if current is None or not _says(current) or (board.share(current) or 0.0) >= config.accept:
             break
         answers.append(current)
         check = yield from _draw(board, config, prompts.critique(current.text), is_scored=False)
-        if check is None:
+        if check is None or not _says(check):
             break
         if prompts.finds_no_fault(check.text):
             reason, confidence = f"check {number} found no fault", likelihood(check)
             break
         revised = yield from _draw(board, config, prompts.revise(current.text, check.text), is_scored=True)
-        if revised is not None and _is_same(revised, current):
-            answers.append(revised)
+        if revised is None or not _says(revised):
+            break
+        is_settled = _is_same(revised, current)
+        current, reason = revised, f"{number} of {config.rounds} revisions"
+        if is_settled:
             reason = f"revision {number} came to the same answer"
             break
-        current, reason = revised or current, f"{number} of {config.rounds} revisions"
     if current is not None and current not in answers:
         answers.append(current)
     best = board.best(answers) if any(draw.score is not None for draw in answers) else _latest(answers)
@@ -60,7 +62,7 @@ def revise(board: Board, config: Revise) -> Moves[Winner]:
 
 
 def _draw(board: Board, config: Revise, more: tuple[Turn, ...], *, is_scored: bool) -> Moves[Draw | None]:
-    """One whole text that says something; None where none came."""
+    """One whole text; None where none came."""
     draw = yield from board.launch(until=Until.END, role=config.role, turns=(*config.turns, *more))
     if draw is None:
         return None
@@ -68,7 +70,11 @@ def _draw(board: Board, config: Revise, more: tuple[Turn, ...], *, is_scored: bo
         pass
     if is_scored and draw.is_whole and (yield from board.score(draw)):
         yield from board.event()
-    return draw if draw.is_whole and (draw.text.strip() or draw.answer is not None) else None
+    return draw if draw.is_whole else None
+
+
+def _says(draw: Draw) -> bool:
+    return bool(draw.text.strip()) or draw.answer is not None
 
 
 def _is_same(draw: Draw, other: Draw) -> bool:

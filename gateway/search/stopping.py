@@ -128,15 +128,19 @@ def conformal_level(levels: Sequence[float], losses: Sequence[Sequence[float]], 
 
     ``losses[i][j]`` is the loss, from 0 to 1, of calibration ask i had it been stopped at level j;
     levels ascend. Conformal risk control (Angelopoulos et al. 2022, arXiv 2208.02814): a level is
-    taken if (sum of losses + 1) / (asks + 1) is at most the target there and at every higher one. The
-    guarantee is on average over calibration sets, for asks exchangeable with those calibrated on, and
-    for losses that do not grow with the level; it is not one for each ask, nor after a shift. Raises
-    ConfigurationError where no level meets the target.
+    taken if (sum of losses + 1) / (asks + 1) is at most the target there and at every higher one, each
+    loss being taken as the largest at its level or a higher one, since the theorem wants losses that
+    do not grow with the level. The guarantee is on average over calibration sets, for asks
+    exchangeable with those calibrated on; it is not one for each ask, nor after a shift, and one level
+    is chosen once: choosing again on the same asks voids it. Raises ConfigurationError where no level
+    meets the target.
     """
     asks = len(losses)
     allowed: float | None = None
+    largest = [0.0] * asks
     for place in range(len(levels) - 1, -1, -1):
-        if (math.fsum(loss[place] for loss in losses) + 1) / (asks + 1) > target:
+        largest = [max(before, loss[place]) for before, loss in zip(largest, losses, strict=True)]
+        if (math.fsum(largest) + 1) / (asks + 1) > target:
             break
         allowed = levels[place]
     if allowed is None:

@@ -44,6 +44,7 @@ _ROWS: dict[str, Callable[[], servers.Row]] = {
     "limits": gateways.limited,
     "redis": gateways.with_redis,
     "auto": gateways.deciding,
+    "auto-again": gateways.deciding_again,
     "portkey": peers.portkey,
     "litellm": peers.litellm,
 }

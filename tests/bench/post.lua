@@ -8,6 +8,17 @@ end
 
 wrk.method = "POST"
 wrk.body = read(os.getenv("BENCH_BODY"))
+
+-- "@@" in a body is another number in each request, so that no two of them are alike.
+if wrk.body:find("@@", 1, true) then
+  local before, after = wrk.body:match("^(.*)@@(.*)$")
+  local number = 100000
+  function request()
+    number = number + 1
+    return wrk.format(nil, nil, nil, before .. number .. after)
+  end
+end
+
 for name, value in os.getenv("BENCH_HEADERS"):gmatch("([^:\n]+): ([^\n]*)\n") do
   wrk.headers[name] = value
 end

@@ -24,6 +24,9 @@ CHAT = "/v1/chat/completions"
 ASK = (HERE / "ask.json").read_bytes()
 ANSWER = (HERE / "answer.json").read_bytes()
 AUTO_ASK = HERE / "auto.json"
+"""For `auto`, always the same: the classifier remembers it."""
+NEW_ASK = HERE / "auto_new.json"
+"""For `auto`, with a number in its text that is another one in each request: every prompt is classified anew."""
 MODEL: str = json.loads(ASK)["model"]
 
 LOAD_CORE, SERVER_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2]
