@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-
 RESPONSE_PREFIX = "resp_ponder"
 """What the ids of background responses begin with: no provider's do."""
 
