@@ -73,6 +73,11 @@ class UpstreamSettings(_Strict):
     retries: int = Field(default=1, ge=0, le=5)
     allow_private: bool = False
 
+    @property
+    def has_stored_key(self) -> bool:
+        """Whether the database holds its key; ``stored`` is all that ``api_key`` may say."""
+        return self.api_key is not None
+
     @field_validator("base_url")
     @classmethod
     def _has_a_scheme(cls, value: str | None) -> str | None:
@@ -215,7 +220,7 @@ class Settings(_Strict):
     @classmethod
     def _can_be_named(cls, upstreams: dict[str, UpstreamSettings]) -> dict[str, UpstreamSettings]:
         for name, upstream in upstreams.items():
-            if upstream.api_key == "stored" and not _NAME_OF_STORED.fullmatch(name):
+            if upstream.has_stored_key and not _NAME_OF_STORED.fullmatch(name):
                 raise ValueError(
                     "an upstream with a stored key has a name of at most 64 letters, digits and . _ @ : -, "
                     f"which {name!r} is not"

@@ -91,13 +91,15 @@ class Vault:
             except PonderError as fault:
                 # The keys of callers are read from the same database, and their ring tells operators.
                 _log.debug("stored provider keys cannot be read, those last read serve on: %s", fault.message)
+            except Exception:  # noqa: BLE001 - the outermost loop: a fault of ours must not end rotations
+                _log.exception("stored provider keys cannot be read, those last read serve on")
 
     def degraded(self, settings: Settings) -> tuple[str, ...]:
         """Upstreams that have no key, or one that the next start could not open, in words for an operator."""
         return tuple(
             self.faults.get(name) or f"upstreams.{name}: no key is stored for it: ponder provider-keys set {name}"
             for name, upstream in settings.upstreams.items()
-            if upstream.api_key == "stored" and (name in self.faults or name not in self.opened)
+            if upstream.has_stored_key and (name in self.faults or name not in self.opened)
         )
 
 

@@ -184,7 +184,7 @@ def catalog(
     whole = with_hosted(settings, environment, embedded_url)
     made: dict[UpstreamIdentity, Upstream] = {}
     for name, upstream_settings in whole.upstreams.items():
-        key = (stored_keys or {}).get(name) if upstream_settings.api_key == "stored" else None
+        key = (stored_keys or {}).get(name) if upstream_settings.has_stored_key else None
         identity = (name, upstream_settings.model_dump_json(), None if key is None else key.version)
         kept = (reusable or {}).get(identity)
         made[identity] = kept or _upstream(name, upstream_settings, environment, key)
@@ -232,7 +232,7 @@ def _upstream(
     name: str, settings: UpstreamSettings, environment: Mapping[str, str], stored: OpenedKey | None
 ) -> Upstream:
     api_key = None if stored is None else stored.secret
-    if settings.api_key == "stored" and stored is None:
+    if settings.has_stored_key and stored is None:
         return KeylessUpstream(name, _dialects(settings))
     if settings.api_key_env is not None:
         api_key = environment.get(settings.api_key_env)

@@ -38,7 +38,8 @@ from gateway.domain.refusals import hold_has_ended
 from gateway.errors import BudgetExhausted, PonderError, Unavailable
 from gateway.ports import Claim, Clock
 
-TIMEOUT_S = 0.25
+TIMEOUT_S = 1.0
+"""Long enough that a machine under load does not pass for a Redis that is away."""
 PREFIX = "{ponder}:"
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0

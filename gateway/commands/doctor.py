@@ -89,7 +89,7 @@ async def _stored_keys(
     where: Places, settings: Settings, environment: Mapping[str, str]
 ) -> tuple[Mapping[str, OpenedKey], Mapping[str, str]]:
     """The stored keys that can be opened, and why the others of the configuration cannot."""
-    names = [name for name, upstream in settings.upstreams.items() if upstream.api_key == "stored"]
+    names = [name for name, upstream in settings.upstreams.items() if upstream.has_stored_key]
     url = database_url(where, settings)
     if not names or is_to_be_made(where, url):
         return {}, {}
@@ -114,7 +114,7 @@ async def _check_upstream(
     check, variable = f"upstream {name}", settings.api_key_env
     own = {variable: environment[variable]} if variable is not None and variable in environment else {}
     opened, faults = stored
-    if settings.api_key == "stored" and name not in opened:
+    if settings.has_stored_key and name not in opened:
         found = faults.get(name) or "no key is stored for it"
         return Finding(Level.FAIL, check, found, f"ponder provider-keys set {name}")
     try:
@@ -128,7 +128,7 @@ async def _check_upstream(
         names = await upstream.model_names(timeout_s=_PATIENCE_S)
     except (UpstreamDenied, UpstreamRefused) as fault:
         remedy = f"check the key in {variable}" if variable else "it may want a key: set api_key_env"
-        if settings.api_key == "stored":
+        if settings.has_stored_key:
             remedy = f"check its stored key: ponder provider-keys set {name}"
         return Finding(Level.FAIL, check, fault.message, remedy)
     except PonderError as fault:

@@ -69,6 +69,16 @@ TEMPLATE = """\
 #  deadline_s: 600
 #  default_output_tokens: 4096
 
+# The policy that decides for `model: auto` where neither the key nor its team names another, and the
+# folder, beside this file, that your own policies lie in.
+#policy: default
+#policies_dir: policies
+
+# Background responses and batches: how many run at once, and how long results are kept.
+#background:
+#  concurrency: 8
+#  keep_hours: 24
+
 # What becomes of requests while the journal's disk is full: refused, or served without a record.
 #journal:
 #  on_full_disk: refuse

@@ -33,7 +33,7 @@ def set_(upstream: str, *, as_json: bool) -> None:
     else:
         click.echo(f"The key of {upstream} is stored ({stored['hint']}, version {stored['version']}).")
     configured = load(places(os.environ).config).upstreams.get(upstream)
-    if configured is None or configured.api_key != "stored":
+    if configured is None or not configured.has_stored_key:
         click.echo(f"To use it: set api_key: stored under upstreams.{upstream} in ponder.yaml.", err=True)
 
 
