@@ -252,20 +252,27 @@ class Gateway:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._config_file.ask)
         async for _ in self._config_file.changes():
             try:
-                # Reading takes tens of milliseconds, in which streams must not stand still.
-                settings, policies, fresh, upstreams = await asyncio.to_thread(self._read_configuration)
-                webhooks = make_webhooks(settings, self._environment)
-            except ConfigurationError as fault:
-                self._reload_error = fault.message
-                _log.error("the changed configuration was refused and the old one serves on: %s", fault.message)
-                self._take_up(*await asyncio.to_thread(self._catalog, self.settings, self._library.policies))
-                continue
-            self._library.adopt(policies)
-            self._take_up(fresh, upstreams)
-            self._herald.tell(webhooks)
-            self.settings, self._reload_error = settings, None
-            self._has_config_file = self._places.config.exists()
-            _log.info("configuration loaded: %d models at %d upstreams", len(fresh.models), len(fresh.upstreams))
+                await self._reload()
+            except Exception as fault:  # noqa: BLE001 - the outermost loop: a fault of ours must not end reloading
+                _log.exception("the changed configuration could not be taken up")
+                self._reload_error = f"unexpected {type(fault).__name__}, told in the log"
+
+    async def _reload(self) -> None:
+        try:
+            # Reading takes tens of milliseconds, in which streams must not stand still.
+            settings, policies, fresh, upstreams = await asyncio.to_thread(self._read_configuration)
+            webhooks = make_webhooks(settings, self._environment)
+        except ConfigurationError as fault:
+            self._reload_error = fault.message
+            _log.error("the changed configuration was refused and the old one serves on: %s", fault.message)
+            self._take_up(*await asyncio.to_thread(self._catalog, self.settings, self._library.policies))
+            return
+        self._library.adopt(policies)
+        self._take_up(fresh, upstreams)
+        self._herald.tell(webhooks)
+        self.settings, self._reload_error = settings, None
+        self._has_config_file = self._places.config.exists()
+        _log.info("configuration loaded: %d models at %d upstreams", len(fresh.models), len(fresh.upstreams))
 
     def _read_configuration(
         self,

@@ -125,6 +125,8 @@ class Bookkeeper:
                 await self.look()
             except PonderError as fault:
                 _log.warning("the nightly check of the balances waits: %s", fault.message)
+            except Exception:  # noqa: BLE001 - the outermost loop: a fault of ours must not end the nights to come
+                _log.exception("the nightly check of the balances waits")
 
     async def _check_once(self, night: str) -> None:
         if self._begun != night:

@@ -151,3 +151,5 @@ class Library:
             except PonderError as fault:
                 # The keys of callers are read from the same database, and their ring tells operators.
                 _log.debug("policies cannot be followed, those last known serve on: %s", fault.message)
+            except Exception:  # noqa: BLE001 - the outermost loop: a fault of ours must not end rollbacks
+                _log.exception("policies cannot be followed, those last known serve on")

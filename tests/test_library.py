@@ -16,6 +16,7 @@ from gateway.store.changes import Changes
 from gateway.store.policies import PolicyVersions
 from gateway.store.schema import upgrade
 from gateway.telemetry import Meter
+from tests.adapters.journal.samples import until
 from tests.flow.turning_clock import TurningClock
 from tests.policy.documents import policy_text
 from tests.store.tenants import OPERATOR
@@ -165,3 +166,26 @@ async def test_metrics_tell_how_many_are_rolled_back(versions: PolicyVersions) -
     text = meter.render().decode()
     assert "ponder_policies 2.0" in text
     assert "ponder_policies_rolled_back 1.0" in text
+
+
+async def test_a_fault_of_ours_does_not_end_the_following(
+    versions: PolicyVersions, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What goes wrong once in taking in a change is in the log, and the next look takes the change in."""
+    library = _library(versions)
+    await _load(library, OLD)
+    await _load(library, NEW)
+    faults = [KeyError("a fault of ours"), None]
+
+    def told() -> None:
+        fault = faults.pop(0)
+        if fault is not None:
+            raise fault
+
+    await library.start(on_change=told)
+    await versions.roll_back("default", to=None, by=OPERATOR)
+    await until(lambda: "policies cannot be followed" in caplog.text)
+    await versions.release("default", by=OPERATOR)
+    await until(lambda: not faults)
+    assert library.policies["default"] == NEW
+    await library.close()

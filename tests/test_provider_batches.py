@@ -216,9 +216,29 @@ def test_money_is_held_while_a_batch_runs(tmp_path: Path, claude: BatchingAnthro
                 gpt.finish()
                 done = ended(client, batch.id)
             answers = content(client_of(gateway, secret), done.output_file_id)
-            spent = sum(_half("openai", GPT, each["response"]["body"]) for each in answers)
+            spent = sum((_half("openai", GPT, each["response"]["body"]) for each in answers), start=Decimal())
             told = gateway.post(CHAT, json={**ask, "max_tokens": 30_000}, headers=headers).json()["error"]["message"]
             assert f"(${spent.normalize():f} spent)" in told
+
+
+def test_a_batch_that_runs_is_charged_whatever_its_budget_has_left(tmp_path: Path, claude: BatchingAnthropic) -> None:
+    """A budget that was lowered while its batch ran holds nothing for it, and counts what it cost."""
+    with BatchingOpenAI(is_prompt=False) as gpt:
+        gateway = GatewayProcess(tmp_path, _settings(gpt.address, claude.address), SECRETS)
+        with gateway:
+            admin = Administrator.of_home(gateway.address, tmp_path)
+            key, secret = admin.key(budgets=[{"period": "total", "amount_usd": "1"}])
+            with client_of(gateway, secret) as client:
+                batch = begun(client, [line(f"q{n}", GPT, max_tokens=60) for n in range(2)])
+                awaited(lambda: gpt.batches or None, "the batch at its provider")
+            admin.done("PUT", f"/keys/{key['id']}/budgets/total", {"amount_usd": "0.00001"})
+        with gateway, client_of(gateway, secret) as client:
+            gpt.finish()
+            answers = content(client, ended(client, batch.id).output_file_id)
+            spent = sum((_half("openai", GPT, each["response"]["body"]) for each in answers), start=Decimal())
+            ask = {"model": GPT, "messages": TURNS, "max_tokens": 30_000}
+            refused = gateway.post(CHAT, json=ask, headers={"authorization": f"Bearer {secret}"})
+            assert f"(${spent.normalize():f} spent)" in refused.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("moment", ["before its id is stored", "while it runs", "before its lines are settled"])

@@ -67,6 +67,28 @@ async def test_changes_elsewhere_are_followed(stored: ProviderKeys, encryption: 
     assert told == [{"acme": "sk-1"}, {"acme": "sk-2"}, {}]
 
 
+async def test_a_fault_of_ours_does_not_end_the_following(
+    stored: ProviderKeys, encryption: EncryptionKeys, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What goes wrong once in taking up a key is in the log, without the key, and the next one is taken up."""
+    faults = [KeyError("a fault of ours"), None]
+
+    def told() -> None:
+        fault = faults.pop(0)
+        if fault is not None:
+            raise fault
+
+    vault = Vault(stored, encryption, poll_s=0.01)
+    await vault.start(told)
+    await stored.set("acme", "sk-1", encryption.to_seal, by=BY)
+    await until(lambda: "cannot be read" in caplog.text)
+    await stored.set("acme", "sk-2", encryption.to_seal, by=BY)
+    await until(lambda: not faults)
+    assert _secrets(vault) == {"acme": "sk-2"}
+    assert "sk-1" not in caplog.text
+    await vault.close()
+
+
 async def test_a_rotation_is_followed_without_a_change_of_keys(
     stored: ProviderKeys, encryption: EncryptionKeys
 ) -> None:

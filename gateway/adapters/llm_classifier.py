@@ -52,6 +52,8 @@ _REMINDER: Final = "\nAnswer with two words: its difficulty and its category."
 _WORD: Final = re.compile(r"[a-z_]+")
 _PASSED_OVER: Final = frozenset({"difficulty", "category"})
 _LONGEST_ANSWER: Final = 200
+_OVERTIME_S: Final = 0.1
+"""The asker keeps the deadline, and records that it passed; only one that does not is cut off."""
 
 
 class LlmJudge:
@@ -78,7 +80,7 @@ class LlmJudge:
             self._remembered.move_to_end(digest)
             return self._remembered[digest]
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(deadline_s + _OVERTIME_S):
                 answer = await self._asker.ask(key, question)
         except (PonderError, TimeoutError):
             return None

@@ -5,6 +5,7 @@ Each policy is a folder with a ``policy.yaml``. All of them are read, or none is
 
 from __future__ import annotations
 
+import contextlib
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,17 +61,19 @@ class PolicyFiles:
         if settings.policies_dir is not None and not own.is_dir():
             raise ConfigurationError(f"policies_dir: there is no folder {settings.policies_dir!r} beside ponder.yaml")
         self._folders = (self._shipped, own)
-        return _found(self._folders)
+        try:
+            return _found(self._folders)
+        except OSError as fault:  # a folder that is being replaced
+            raise ConfigurationError(f"the folders of policies cannot be read: {fault.strerror}") from fault
 
     def stamp(self) -> Stamp:
         """Something that changes when a policy does, of the folders that were read last."""
         stamps = []
-        for name, file in _found(self._folders).items():
-            try:
+        # A folder that goes away meanwhile is seen as it is at the next look.
+        with contextlib.suppress(OSError):
+            for name, file in _found(self._folders).items():
                 status = file.stat()
-            except OSError:
-                continue
-            stamps.append((name, status.st_ino, status.st_mtime_ns, status.st_size))
+                stamps.append((name, status.st_ino, status.st_mtime_ns, status.st_size))
         return tuple(stamps)
 
 

@@ -20,10 +20,9 @@ from gateway.domain.key import Key, has_expired, may_use
 from gateway.domain.ledger import Hold
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, Usd
-from gateway.domain.record import RequestRecord
 from gateway.errors import BudgetExhausted, UpstreamDenied, UpstreamRefused
 from gateway.flow.hold import LEASE_S, cost_bound
-from gateway.flow.house import House
+from gateway.flow.publishing import publish
 from gateway.http.dialects import ENDPOINTS
 from gateway.http.door import read_ask
 from gateway.http.shelf import Shelf
@@ -184,8 +183,12 @@ class ProviderLane:
         except BudgetExhausted as refusal:
             if batch.provider is None or batch.provider.id is None:
                 raise
-            _log.warning("batch %s runs without a hold: %s", batch.id, refusal.message)
-            return
+            _log.warning("batch %s runs beyond its budget: %s", batch.id, refusal.message)
+            try:
+                # Nothing is set aside; what it will have cost is charged all the same.
+                hold = await self._house.purse.hold(replace(claim, ceiling=ZERO))
+            except BudgetExhausted:
+                return  # the budget is overdrawn, and lets nothing through until it renews
         self._holds[batch.id] = hold
         self._house.settlements.watch(hold)
 
@@ -230,7 +233,8 @@ class ProviderLane:
             if standing.finished_at is None:
                 # On record first: should the process end here, the line is settled again, under the same id.
                 house.journal.settle(line.record)
-                _publish(house, endpoint, model, line.record)
+                house.meter.call(model.upstream, line.record.result.value)
+                publish(house, line.record, operation=endpoint.operation, model=model.name)
                 await self._shelf.batches.end_line(job.id, line.outcome, now=now)
             elif hold is None or standing.finished_at < hold.held_at:
                 continue  # settled before this hold was taken, by balances that were read from the log
@@ -241,43 +245,6 @@ class ProviderLane:
         """The model that a line went to; without a price, if it is not configured any more."""
         upstream = batch.provider.upstream if batch.provider else ""
         return self._house.catalog.models.get(job.model) or Model(job.model, upstream, job.model, None)
-
-
-def _publish(house: House, endpoint: Endpoint, model: Model, record: RequestRecord) -> None:
-    """Count and log a line as a live request is counted and logged."""
-    usage = record.calls[-1].usage
-    house.meter.call(model.upstream, record.result.value)
-    house.meter.request(
-        endpoint=endpoint.path,
-        operation=endpoint.operation.value,
-        model=model.name,
-        result=record.result.value,
-        total_s=record.total_s,
-        first_byte_s=None,
-        cost_usd=float(record.cost),
-    )
-    house.access_log.write(
-        {
-            "time": record.started_at,
-            "level": "info",
-            "event": "request",
-            "request_id": record.id,
-            "key": record.key_id,
-            "endpoint": record.endpoint,
-            "model": model.name,
-            "stream": False,
-            "result": record.result.value,
-            "status": record.status,
-            "calls": 1,
-            "input_tokens": usage.prompt_tokens if usage else None,
-            "output_tokens": usage.output_tokens if usage else None,
-            "thinking_tokens": usage.thinking_tokens if usage else None,
-            "cost_usd": float(record.cost) if record.is_cost_complete else None,
-            "first_byte_s": None,
-            "total_s": round(record.total_s, 6),
-            "error": record.error.partition(":")[0] if record.error else None,
-        }
-    )
 
 
 def _read(job: Job, endpoint: Endpoint) -> Ask:

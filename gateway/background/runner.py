@@ -27,6 +27,7 @@ from gateway.errors import (
     UpstreamError,
     UpstreamRefused,
 )
+from gateway.flow.deciding import is_decided_by_policy
 from gateway.flow.house import House
 from gateway.flow.reply import Whole
 from gateway.flow.serve import serve
@@ -253,11 +254,13 @@ def _cause(error: PonderError, claim: Claim) -> str | None:
     """Whose jobs had better wait, the key's or the model's; None where waiting would not help."""
     if isinstance(error, RateLimited):
         return claim.job.key_id
+    # What a policy decides may be another model for each key: others go on.
+    at_fault = claim.job.key_id if is_decided_by_policy(claim.job.model) else claim.job.model
     if isinstance(error, Unavailable):
-        return claim.job.model
+        return at_fault
     if isinstance(error, UpstreamError) and not isinstance(error, UpstreamRefused | UpstreamDenied):
         # What may have been billed is not sent again: the retries that a live request has were made.
-        return claim.job.model if error.is_unbilled else None
+        return at_fault if error.is_unbilled else None
     return None
 
 

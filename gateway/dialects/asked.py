@@ -22,6 +22,7 @@ _IMAGES = frozenset(("image", "image_url", "input_image"))
 _TOOL_RESULTS = frozenset(("tool_result", "function_call_output", "custom_tool_call_output", "computer_call_output"))
 _SYSTEM_ROLES = frozenset(("system", "developer"))
 _TOOL_ROLES = frozenset(("tool", "function"))
+_NO_KINDS: frozenset[str] = frozenset()
 _IMAGE_BYTES = 1600 * BYTES_PER_TOKEN
 """An image at its largest useful size (Anthropic's figure: width × height / 750 tokens)."""
 
@@ -56,9 +57,12 @@ class _Heard:
 
     def hear(self, role: Any, content: Any) -> None:
         """One turn, of which only the role and the content matter."""
-        parts = list(_parts(content))
-        words = "\n".join(_words(parts))
-        kinds = {part.get("type") for part in parts if isinstance(part.get("type"), str)}
+        if isinstance(content, str):
+            words, kinds = content, _NO_KINDS
+        else:
+            parts = list(_mappings(content))
+            words = "\n".join(_words(parts))
+            kinds = frozenset(part["type"] for part in parts if isinstance(part.get("type"), str))
         self.is_tool_turn = (isinstance(role, str) and role in _TOOL_ROLES) or not kinds.isdisjoint(_TOOL_RESULTS)
         if not kinds.isdisjoint(_IMAGES):
             self.has_images = True
@@ -68,13 +72,6 @@ class _Heard:
                 self.turns += 1
         elif isinstance(role, str) and role in _SYSTEM_ROLES and words:
             self.system.append(words)
-
-
-def _parts(content: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(content, str):
-        yield {"type": "text", "text": content}
-    elif isinstance(content, Iterable) and not isinstance(content, Mapping):
-        yield from (part for part in content if isinstance(part, Mapping))
 
 
 def _words(parts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -119,11 +116,11 @@ _READERS: Mapping[Dialect, Callable[[Mapping[str, Any], _Heard], None]] = {
 
 def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, list):
-        yield from (each for each in value if isinstance(each, Mapping))
+        yield from (each for each in value if isinstance(each, dict))
 
 
 def _member(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else None
+    return value.get(name) if isinstance(value, dict) else None
 
 
 def _is_schema(value: Any) -> bool:
@@ -138,7 +135,7 @@ def _bytes(body: Mapping[str, Any]) -> int:
         value = left.pop()
         if isinstance(value, str):
             size += len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             kind = value.get("type")
             if isinstance(kind, str) and kind in _IMAGES:
                 size += _IMAGE_BYTES

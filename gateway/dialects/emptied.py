@@ -46,7 +46,7 @@ def is_body_emptied(dialect: Dialect, body: Mapping[str, Any], usage: Usage | No
             finish = details.get("reason") if isinstance(details, Mapping) else None
             has_text = any(
                 not isinstance(item, Mapping)
-                or item.get("type") not in {"reasoning", "message"}
+                or item.get("type") not in ("reasoning", "message")
                 or any(_text(part) for part in _list(item.get("content")) if item.get("type") == "message")
                 for item in _list(body.get("output"))
             )
@@ -55,7 +55,7 @@ def is_body_emptied(dialect: Dialect, body: Mapping[str, Any], usage: Usage | No
             has_text = any(
                 not isinstance(block, Mapping)
                 or (block.get("type") == "text" and _text(block))
-                or block.get("type") not in {"text", "thinking", "redacted_thinking"}
+                or block.get("type") not in ("text", "thinking", "redacted_thinking")
                 for block in _list(body.get("content"))
             )
     return is_emptied(finish if isinstance(finish, str) else None, usage, has_text=has_text)

@@ -27,7 +27,8 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 # A whole array or object of up to _SKIPPED levels in one match, as nearly all are: each level says what stands
 # between brackets, the next one below included. Nothing is tried twice: every repetition is possessive.
 _SKIPPED = 12
-_BETWEEN = rb'[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_BETWEEN = rb'[^"\[\]{}]++|' + _STRING
 
 
 def _nested(levels: int) -> bytes:
@@ -35,7 +36,10 @@ def _nested(levels: int) -> bytes:
     return rb"[\[{](?:" + inner + rb")*+[\]}]"
 
 
-_NESTED = re.compile(_nested(_SKIPPED), re.DOTALL)
+_SPACE = rb"[ \t\r\n]*+"
+_VALUE = _STRING + b"|" + _nested(_SKIPPED) + rb'|[^"\[\]{}, \t\r\n]++'
+_MEMBER = re.compile(_SPACE.join((b"", b"(" + _STRING + b")", b":", b"(" + _VALUE + b")", b"([,}])")), re.DOTALL)
+"""A top-level member and what ends it, at once."""
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _SCALAR = re.compile(rb"[^,}\s]+")
 _OPENING = frozenset(b"{[")
@@ -88,6 +92,19 @@ def top_level_spans(raw: bytes) -> dict[str, tuple[int, int]]:
     proxy that checks one and forwards both can be fooled) and for nesting beyond :data:`MAX_DEPTH`.
     """
     spans: dict[str, tuple[int, int]] = {}
+    position = raw.index(b"{") + 1
+    match = _MEMBER.match
+    while (member := match(raw, position)) is not None:
+        spans[_read_key(member[1], spans)] = member.span(2)
+        position = member.end()
+        if member[3] == b"}":
+            return spans
+    return _spans_by_token(raw)
+
+
+def _spans_by_token(raw: bytes) -> dict[str, tuple[int, int]]:
+    """The same for members that are nested deeper than one expression reaches, or for none."""
+    spans: dict[str, tuple[int, int]] = {}
     depth = 0
     key: str | None = None
     start = 0
@@ -106,12 +123,7 @@ def top_level_spans(raw: bytes) -> dict[str, tuple[int, int]]:
             key = _read_key(raw[begin:position], spans)
             colon = _COLON.match(raw, position)
             start = position = colon.end() if colon else position
-            whole = _NESTED.match(raw, start)
-            if whole is not None:
-                position = whole.end()
-                spans[key] = (start, position)
-                key = None
-            elif raw[start] not in b'"{[':  # a number or a literal
+            if raw[start] not in b'"{[':  # a number or a literal
                 scalar = _SCALAR.match(raw, start)
                 position = scalar.end() if scalar else start
                 spans[key] = (start, position)

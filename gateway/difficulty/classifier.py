@@ -32,6 +32,7 @@ FURTHEST = 5.0
 HAND_SCALE = 0.3
 EMBEDDING_SCALE = 2.0
 """These two make regularisation weigh hand features and the embedding alike."""
+_FURTHEST, _HAND_SCALE, _EMBEDDING_SCALE = map(np.float32, (FURTHEST, HAND_SCALE, EMBEDDING_SCALE))
 LEAST_CONFIDENCE = 0.2
 """Below this no category is named: the prompt is ``other``."""
 LEAST_KNOWN = 0.5
@@ -44,7 +45,8 @@ _NEGLIGIBLE = 1e-6
 """A family that a prompt belongs to no more than this is left out."""
 CELL_FEATURES = len(FEATURES) + DIMENSIONS
 """Cells are told from the hand features and the whole text; where the instruction stands says nothing of them."""
-_DIFFICULTY = np.array([FEATURES.index(name) for name in DIFFICULTY])
+_DIFFICULTY = [FEATURES.index(name) for name in DIFFICULTY]
+_ANCHORS = tuple(Anchor)
 _NOTHING_ASKED = Prediction(category=Category.OTHER, confidence=0.0, source=Source.LEARNED)
 
 
@@ -68,10 +70,15 @@ class Learned:
         self._other = weights.categories.index(Category.OTHER)
         self._remembering = lru_cache(maxsize=_REMEMBERED)(self._classify)
         members = family_members(weights)
-        anchors = (members * weights.rates[:, number] for number in range(len(Anchor)))
+        anchors = (members * weights.rates[:, number] for number in range(len(_ANCHORS)))
         self._family_map = np.concatenate((members, *anchors))
         """(share, then rate by anchor; of each family) by cell."""
-        self._expert_map = np.ascontiguousarray(weights.experts[..., 2:].reshape(-1, len(DIFFICULTY)))
+        experts = np.zeros((len(weights.families) * len(_ANCHORS), CELL_FEATURES), dtype=np.float32)
+        experts[:, _DIFFICULTY] = weights.experts[..., 2:].reshape(-1, len(DIFFICULTY)) / np.float32(HAND_SCALE)
+        self._map = np.concatenate((weights.cell_map, weights.category_map[:, :CELL_FEATURES], experts))
+        """All maps over what cells are told from, as one: a step over arrays costs more than most sums in it."""
+        self._bias = np.concatenate((weights.cell_bias, weights.category_bias, np.zeros(len(experts), np.float32)))
+        self._ends_map = np.ascontiguousarray(weights.category_map[:, CELL_FEATURES:])
         self._slopes = weights.experts[..., 0].reshape(-1).tolist()
         self._offsets = weights.experts[..., 1].reshape(-1).tolist()
 
@@ -90,26 +97,33 @@ class Learned:
     def _classify(self, text: str) -> Prediction:
         if not text.strip():
             return _NOTHING_ASKED
-        judged = self.judge(text)
-        best = int(judged.categories.argmax())
-        confidence = float(judged.categories[best])
+        categories, _, success = self._computed(text)
+        shares = categories.tolist()
+        confidence = max(shares)
+        best = shares.index(confidence)
         if best == len(self.weights.categories) or confidence < LEAST_CONFIDENCE:
-            return Prediction(Category.OTHER, float(judged.categories[self._other]), Source.LEARNED)
-        success = {} if judged.success is None else dict(zip(Anchor, judged.success.tolist(), strict=True))
-        return Prediction(self.weights.categories[best], confidence, Source.LEARNED, success)
+            return Prediction(Category.OTHER, shares[self._other], Source.LEARNED)
+        by_anchor: dict[str, float] = {} if success is None else dict(zip(_ANCHORS, success, strict=True))
+        return Prediction(self.weights.categories[best], confidence, Source.LEARNED, by_anchor)
 
     def judge(self, text: str) -> Judgement:
         """What the model computes of a text."""
-        vector = self._vector(excerpt(text))
+        categories, cells, success = self._computed(excerpt(text))
+        return Judgement(categories, cells, None if success is None else np.array(success, dtype=np.float32))
+
+    def _computed(self, text: str) -> tuple[Floats, Floats, list[float] | None]:
+        """By category, by cell, and success by anchor."""
         weights = self.weights
-        categories = softmax(weights.category_map @ vector + weights.category_bias)
-        cells = softmax(weights.cell_map @ vector[:CELL_FEATURES] + weights.cell_bias)
-        return Judgement(categories, cells, self._success(cells, vector))
+        hand = standardised(measure(text), weights.mean, weights.scale)
+        vector = combined(hand, self._embedding.embed(text))
+        found = self._map @ vector[:CELL_FEATURES]
+        found += self._bias
+        first, behind = len(weights.cells), len(weights.cells) + len(weights.category_bias)
+        cells = softmax(found[:first])
+        categories = softmax(found[first:behind] + self._ends_map @ vector[CELL_FEATURES:])
+        return categories, cells, self._success(cells, found[behind:])
 
-    def _vector(self, text: str) -> Floats:
-        return combined(standardised(measure(text), self.weights.mean, self.weights.scale), self._embedding.embed(text))
-
-    def _success(self, cells: Floats, vector: Floats) -> Floats | None:
+    def _success(self, cells: Floats, corrections: Floats) -> list[float] | None:
         """Success by anchor: what each family's expert makes of its cells' rate, as much as the prompt belongs there.
 
         In plain numbers: there are few of them, and each step over an array costs as much as all of them.
@@ -120,30 +134,31 @@ class Learned:
         known = sum(shares)
         if known < LEAST_KNOWN:
             return None
-        corrections = (self._expert_map @ vector[_DIFFICULTY]).tolist()
-        success = [0.0] * len(Anchor)
+        corrected = corrections.tolist()
+        success = [0.0] * len(_ANCHORS)
         for family, share in enumerate(shares):
             if share < _NEGLIGIBLE:
                 continue
-            for anchor in range(len(Anchor)):
+            for anchor in range(len(_ANCHORS)):
                 rate = sums[(anchor + 1) * families + family] / share
                 rate = min(max(rate, RATE_MARGIN), 1 - RATE_MARGIN)
-                place = family * len(Anchor) + anchor
+                place = family * len(_ANCHORS) + anchor
                 logit = self._slopes[place] * log(rate / (1 - rate)) + self._offsets[place]
-                success[anchor] += share / (1 + exp(-logit - corrections[place] / HAND_SCALE))
-        return np.array([each / known for each in success], dtype=np.float32)
+                success[anchor] += share / (1 + exp(-logit - corrected[place]))
+        return [each / known for each in success]
 
 
 def standardised(hand: Floats, mean: Floats, scale: Floats) -> Floats:
     """Hand features in standard deviations from their mean, the far ones cut."""
-    far: Floats = (hand - mean) / scale
-    np.minimum(far, np.float32(FURTHEST), out=far)
-    return np.maximum(far, np.float32(-FURTHEST), out=far)
+    far: Floats = hand - mean
+    far /= scale
+    np.minimum(far, _FURTHEST, out=far)
+    return np.maximum(far, -_FURTHEST, out=far)
 
 
 def combined(hand: Floats, embedded: Floats) -> Floats:
     """The vector, or one a row, that the maps are over."""
-    joined: Floats = np.concatenate((hand * np.float32(HAND_SCALE), embedded * np.float32(EMBEDDING_SCALE)), axis=-1)
+    joined: Floats = np.concatenate((hand * _HAND_SCALE, embedded * _EMBEDDING_SCALE), axis=-1)
     return joined
 
 
@@ -157,6 +172,7 @@ def family_members(weights: Weights) -> Floats:
 
 def softmax(logits: Floats) -> Floats:
     """Probabilities in proportion to the exponentials of ``logits``."""
-    raised = np.exp(logits - logits.max())
-    shares: Floats = raised / raised.sum()
+    shares: Floats = logits - np.maximum.reduce(logits)
+    np.exp(shares, out=shares)
+    shares /= np.add.reduce(shares)
     return shares

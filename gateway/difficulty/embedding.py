@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,19 +28,53 @@ _TENSOR = "embedding.weight"
 _FADE = 10.0
 """After so many tokens from an end, a token weighs e times less: instructions stand at an end of a prompt."""
 _MOST_TOKENS = 4096
+_SHORTEST = np.float32(1e-6)
 _FEW = 100
-_WORD = re.compile(r" +[^ ]*")
-"""A word with the spaces before it."""
+_WORD = re.compile(r" +[^ 0-9]*|[0-9]|[^ 0-9]+")
+"""A word with the spaces before it, a digit, or what stands behind digits."""
 _SPACE = "\u2581"
 """A space, in the words of the tokenizer."""
 _MOST_KNOWN = 20_000
 """Words remembered, some 5 MB when full."""
+_FIRST_ROWS = 1024
+_MOST_ROWS = 8192
+"""Vectors remembered, 8 MB."""
 DIMENSIONS = 256
 EMBEDDED = 3 * DIMENSIONS
 
 
+class _Met:
+    """Words met lately, and the vectors of their tokens: widened to single precision, side by side."""
+
+    __slots__ = ("count", "places", "rows", "words")
+
+    def __init__(self, words: Mapping[str, list[int]], vocabulary: int) -> None:
+        self.words = dict(words)
+        self.places = np.zeros(vocabulary, dtype=np.intp)
+        """By token, where its vector stands in ``rows``; 0 for one that was not met."""
+        self.rows = np.zeros((_FIRST_ROWS, DIMENSIONS), dtype=np.float32)
+        self.count = 1
+
+    def add(self, tokens: Iterable[int], table: NDArray[np.float16]) -> None:
+        """Make room for tokens; one thread at a time."""
+        for token in tokens:
+            if not self.places[token]:
+                if self.count == len(self.rows):
+                    self.rows = np.concatenate((self.rows, np.zeros_like(self.rows)))
+                self.rows[self.count] = table[token]
+                self.places[token] = self.count
+                self.count += 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to begin anew."""
+        return len(self.words) > _MOST_KNOWN or self.count > _MOST_ROWS
+
+
 class StaticEmbedding:
     """Texts to vectors; holds a tokenizer and the mapped table, and changes neither."""
+
+    __slots__ = ("_adding", "_fading", "_met", "_spaces", "_table", "_tokenizer")
 
     def __init__(self, tokenizer: Tokenizer, table: NDArray[np.float16]) -> None:
         self._tokenizer = tokenizer
@@ -46,7 +82,8 @@ class StaticEmbedding:
         # The tokenizer puts a space before what it gets; of nothing, that space alone, it makes nothing.
         space = tokenizer.token_to_id(_SPACE)
         self._spaces: dict[str, list[int]] = {} if space is None else {" ": [space]}
-        self._known = self._spaces.copy()
+        self._adding = Lock()
+        self._met = self._afresh()
         self._fading = np.exp(-np.arange(_MOST_TOKENS, dtype=np.float32) / np.float32(_FADE))
 
     @classmethod
@@ -65,36 +102,52 @@ class StaticEmbedding:
     def embed(self, text: str) -> NDArray[np.float32]:
         """The directions of the whole text, of its beginning and of its end; zero for no text."""
         clean = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-        ids = self._tokens(clean)[:_MOST_TOKENS]
+        if self._met.is_full:
+            self._met = self._afresh()  # several threads may be here: whoever still looks keeps the old one
+        met = self._met
+        ids = self._tokens(clean, met)[:_MOST_TOKENS]
         if not ids:
             return np.zeros(EMBEDDED, dtype=np.float32)
-        zones = self._weighted(ids)
+        zones = self._weighted(ids, met)
         lengths = np.sqrt(np.einsum("ij,ij->i", zones, zones))
-        unit: NDArray[np.float32] = zones / np.maximum(lengths, np.float32(1e-6))[:, np.newaxis]
-        return unit.reshape(-1)
+        zones /= np.maximum(lengths, _SHORTEST)[:, np.newaxis]
+        return zones.reshape(-1)
 
-    def _tokens(self, text: str) -> list[int]:
+    def _afresh(self) -> _Met:
+        met = _Met(self._spaces, len(self._table))
+        for tokens in self._spaces.values():
+            met.add(tokens, self._table)
+        return met
+
+    def _tokens(self, text: str, met: _Met) -> list[int]:
         """The text's tokens: those of its words, one after the other.
 
-        No token of this vocabulary reaches over a space into the next word, so that words can be
-        looked up one by one, each with the spaces before it. Most of a text's words were met before,
-        and the tokenizer costs six times as much as remembering them.
+        No token of this vocabulary reaches over a space into the next word, nor over a digit, so that
+        words can be looked up one by one, each with the spaces before it, and numbers by their digits.
+        Most of a text's words were met before, and the tokenizer costs six times as much as remembering them.
         """
         if not text:
             return []
-        if len(self._known) > _MOST_KNOWN:
-            self._known = self._spaces.copy()  # several threads may be here: whoever still looks keeps the old one
-        known = self._known
+        words = met.words
         ids: list[int] = []
         for word in _WORD.findall(" " + text):  # the tokenizer begins every text with a space, too
-            found = known.get(word)
+            found = words.get(word)
             if found is None:
-                # Not `encode_batch_fast`: it hands even one text to threads of its own, and a fork then warns.
-                found = known[word] = self._tokenizer.encode(word[1:], add_special_tokens=False).ids
+                found = self._meet(word, met)
             ids += found
         return ids
 
-    def _weighted(self, ids: list[int]) -> NDArray[np.float32]:
+    def _meet(self, word: str, met: _Met) -> list[int]:
+        # What no space begins stands behind a digit here too, whose tokens, and those of its space, are cut off.
+        text, begins = (word[1:], 0) if word[0] == " " else ("0" + word, 2)
+        # Not `encode_batch_fast`: it hands even one text to threads of its own, and a fork then warns.
+        tokens = self._tokenizer.encode(text, add_special_tokens=False).ids[begins:]
+        with self._adding:
+            met.add(tokens, self._table)
+        met.words[word] = tokens  # only now, so that whoever finds a word finds the vectors of its tokens
+        return tokens
+
+    def _weighted(self, ids: list[int], met: _Met) -> NDArray[np.float32]:
         """The sums of the tokens' vectors, weighing all alike, the first ones more, and the last ones more."""
         count = len(ids)
         weights = np.empty((3, count), dtype=np.float32)
@@ -102,11 +155,11 @@ class StaticEmbedding:
         weights[1] = self._fading[:count]
         weights[2] = weights[1, ::-1]
         if count > _FEW:
-            # Grids and tables repeat a few tokens hundreds of times: each is fetched and widened once.
+            # Grids and tables repeat a few tokens hundreds of times: each is fetched once.
             tokens, places = np.unique(np.array(ids), return_inverse=True)
             weights = np.stack([np.bincount(places, row) for row in weights]).astype(np.float32)
-            return np.asarray(weights @ self._table[tokens].astype(np.float32))
-        return np.asarray(weights @ self._table[ids].astype(np.float32))
+            return np.asarray(weights @ met.rows.take(met.places.take(tokens), axis=0))
+        return np.asarray(weights @ met.rows.take(met.places.take(ids), axis=0))
 
 
 def _folder() -> Path:

@@ -7,6 +7,7 @@ twelve of them, and some marks that are English words; the rest is the same for 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from math import log1p
 
 import numpy as np
@@ -39,6 +40,8 @@ _MARKS = (
 )  # fmt: skip
 """Literal pieces that are counted; with capitals where only the beginning of a sentence counts."""
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_ASCII_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
+"""The same, and quicker, in a text of ASCII."""
 _MOST_NUMBERS = 100
 _OPERATORS = b"+-*/=<>^%|&~"
 _BRACKETS = b"()[]{}"
@@ -59,6 +62,8 @@ FEATURES: tuple[str, ...] = (
     *(f"cue_{cue}_{zone}" for zone in ZONES for cue in CUES),
 )
 """The names of the features, in order."""
+_FIRST_COUNT = len(SHAPE) + len(_CLASSES) + len(_SCRIPTS)
+"""From here on features are counts, of marks and of cues."""
 DIFFICULTY = (
     "characters", "words", "sentences", "numbers", "distinct_numbers", "largest_number", "longest_number", "decimals",
 )  # fmt: skip
@@ -87,77 +92,77 @@ def _ascii_classes() -> NDArray[np.uint8]:
 
 
 _CLASS_OF = _ascii_classes()
+_CLASS_TABLE = _CLASS_OF.tobytes().ljust(256, bytes([len(_CLASSES)]))
+_NO_SCRIPTS = (0.0,) * len(_SCRIPTS)
 _SCRIPT_EDGES = np.array([edge for _, first, last in _SCRIPTS for edge in (first, last + 1)])
 
 
 def measure(text: str) -> Vector:
     """The hand features of a text, as :data:`FEATURES` names them."""
-    return np.concatenate((_shape(text), _characters(text), _marks(text), count_cues(text)))
+    vector = np.array(
+        (*_shape(text), *_characters(text), *map(text.count, _MARKS), *count_cues(text)), dtype=np.float32
+    )
+    counts = vector[_FIRST_COUNT:]
+    np.log1p(counts, out=counts)
+    return vector
 
 
-def _characters(text: str) -> Vector:
+def _characters(text: str) -> Iterable[float]:
     """The share of each class of ASCII characters and of each script."""
-    shares = np.zeros(len(_CLASSES) + len(_SCRIPTS), dtype=np.float32)
     size = max(1, len(text))
     if text.isascii():
-        codes_of_ascii = np.frombuffer(text.encode(), dtype=np.uint8)
-        shares[: len(_CLASSES)] = np.bincount(_CLASS_OF[codes_of_ascii], minlength=len(_CLASSES)) / size
-        return shares
+        classes = text.encode().translate(_CLASS_TABLE)
+        return (*[classes.count(number) / size for number in range(len(_CLASSES))], *_NO_SCRIPTS)
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     plain = codes[codes < len(_CLASS_OF)]
-    shares[: len(_CLASSES)] = np.bincount(_CLASS_OF[plain], minlength=len(_CLASSES)) / size
+    classes_of_plain = np.bincount(_CLASS_OF[plain], minlength=len(_CLASSES))
     # Between the first and the last of a script the count of edges passed is odd.
     passed = np.searchsorted(_SCRIPT_EDGES, codes[codes >= len(_CLASS_OF)], side="right")
     counts = np.bincount(passed, minlength=2 * len(_SCRIPTS))
-    shares[len(_CLASSES) :] = counts[1 : 2 * len(_SCRIPTS) : 2] / size
-    return shares
+    return np.concatenate((classes_of_plain, counts[1 : 2 * len(_SCRIPTS) : 2])) / size
 
 
-def _marks(text: str) -> Vector:
-    return np.log1p(np.array([text.count(mark) for mark in _MARKS], dtype=np.float32))
-
-
-def _shape(text: str) -> Vector:
-    lines = text.split("\n")
+def _shape(text: str) -> Iterable[float]:
+    is_ascii = text.isascii()
     words = text.split()
-    numbers = _NUMBER.findall(text)[:_MOST_NUMBERS]
-    digits = [len(number) for number in numbers]
-    lengths = [len(line) for line in lines]
-    n_lines, n_words = len(lines), max(1, len(words))
+    word_lengths = list(map(len, words))
+    line_lengths = list(map(len, text.split("\n")))
+    numbers = (_ASCII_NUMBER if is_ascii else _NUMBER).findall(text)[:_MOST_NUMBERS]
+    digits = list(map(len, numbers))
+    n_lines, n_words = len(line_lengths), max(1, len(words))
+    indented = text.startswith((" ", "\t")) + text.count("\n ") + text.count("\n\t")
     end = text.rstrip()[-1:]
-    return np.array(
-        (
-            log1p(len(text)),
-            log1p(len(words)),
-            log1p(n_lines - 1),
-            log1p(sum(map(len, words)) / n_words),
-            log1p(len(text) / n_lines),
-            log1p(max(lengths)),
-            1 - len(set(lengths)) / n_lines,
-            lengths.count(0) / n_lines,
-            sum(line[:1] in {" ", "\t"} for line in lines) / n_lines,
-            sum(len(word) == 1 for word in words) / n_words,
-            len(numbers) / n_words,
-            len(set(words)) / n_words,
-            log1p(len(numbers)),
-            log1p(len(set(numbers))),
-            log1p(max(digits, default=0)),
-            sum(digits) / max(1, len(digits)) / 8,
-            log1p(max((_value(number) for number in numbers), default=0.0)) / 8,
-            log1p(sum("." in number for number in numbers)),
-            log1p(text.count(". ") + text.count(".\n") + text.count("。") + text.count("।")),
-            log1p(text.count("?") + text.count("？") + text.count("؟")),
-            float(end in {"?", "？", "؟"}),
-            float(text[:1].islower()),
-            float(text.isascii()),
-        ),
-        dtype=np.float32,
+    return (
+        log1p(len(text)),
+        log1p(len(words)),
+        log1p(n_lines - 1),
+        log1p(sum(word_lengths) / n_words),
+        log1p(len(text) / n_lines),
+        log1p(max(line_lengths)),
+        1 - len(set(line_lengths)) / n_lines,
+        line_lengths.count(0) / n_lines,
+        indented / n_lines,
+        word_lengths.count(1) / n_words,
+        len(numbers) / n_words,
+        len(set(words)) / n_words,
+        log1p(len(numbers)),
+        log1p(len(set(numbers))),
+        log1p(max(digits, default=0)),
+        sum(digits) / max(1, len(digits)) / 8,
+        log1p(_largest(numbers)) / 8,
+        log1p(len([number for number in numbers if "." in number])),
+        log1p(text.count(". ") + text.count(".\n") + text.count("。") + text.count("।")),
+        log1p(text.count("?") + text.count("？") + text.count("؟")),
+        end in {"?", "？", "؟"},
+        text[:1].islower(),
+        is_ascii,
     )
 
 
 _LARGEST = 1e12
 
 
-def _value(number: str) -> float:
-    plain = number.partition(".")[0].replace(",", "")
-    return min(float(plain), _LARGEST) if plain.isascii() else 0.0
+def _largest(numbers: list[str]) -> float:
+    """The largest of these by its whole part; those in other digits than ours count as nothing."""
+    wholes = {number.partition(".")[0].replace(",", "") for number in numbers}
+    return min(max((float(whole) for whole in wholes if whole.isascii()), default=0.0), _LARGEST)

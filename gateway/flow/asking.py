@@ -55,7 +55,9 @@ class HouseAsker:
             started_at=now,
             started=house.clock.monotonic(),
         )
-        reply = await serve_ask(ask, replace(key, scopes=(), policy=None), house, wish=Wish(effort=OFF))
+        # The request that this is asked for is held next: its key may have one under way at a time.
+        async with house.settlements.told_after(ask.request_id):
+            reply = await serve_ask(ask, replace(key, scopes=(), policy=None), house, wish=Wish(effort=OFF))
         if not isinstance(reply, Whole):
             raise UpstreamFailed("a question that was not to be streamed was")
         answer = house.codecs[Dialect.OPENAI_CHAT].read_answer(loads(reply.body))

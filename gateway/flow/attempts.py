@@ -99,21 +99,18 @@ async def _fall_back(exchange: Exchange, error: UpstreamError) -> Route:
     """
     while exchange.fallbacks and not isinstance(error, UpstreamRefused) and exchange.left_s > _WORTH_A_FALLBACK_S:
         arm = exchange.fallbacks.pop(0)
-        failed = exchange.model
         assert exchange.plan is not None  # noqa: S101  its fallbacks are being tried
-        exchange.plan = exchange.plan.falling_back_to(arm)
+        failed, plan, degraded = exchange.model, exchange.plan, list(exchange.degraded)
+        exchange.plan = plan.falling_back_to(arm)
         try:
             route = await route_to(exchange, model_of(exchange, arm), arm)
-        except InvalidRequest:  # its provider cannot be told what this ask says
-            exchange.model = failed
-            continue
-        try:
             await hold_for_next_arm(exchange)
             await take_place(exchange)
-        except BudgetExhausted:
-            exchange.model = failed
-            continue
         except PonderError as refusal:
+            # It was not called: the record is to be that of the arm which was.
+            exchange.model, exchange.plan, exchange.degraded = failed, plan, degraded
+            if isinstance(refusal, InvalidRequest | BudgetExhausted):
+                continue  # its provider cannot be told what this ask says, or it is too dear
             raise error from refusal
         exchange.tries = 0
         exchange.answered_by = arm

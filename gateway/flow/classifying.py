@@ -10,12 +10,12 @@ from gateway.flow.house import ActivePolicy
 UNKNOWN = Prediction(Category.OTHER, 0.0, Source.LEARNED)
 
 
-async def predict(exchange: Exchange, policy: ActivePolicy, prompt: Prompt, *, is_new: bool) -> Prediction:
+async def predict(exchange: Exchange, policy: ActivePolicy, prompt: Prompt, *, may_ask: bool) -> Prediction:
     """The prediction for a prompt.
 
     A client's own label counts at once only where its key may override; otherwise it is a mark that
-    the policy's rules may know. A model is asked only about new conversations, and only when those
-    before it in the chain are unsure.
+    the policy's rules may know. A model is asked only where it ``may_ask``, and only when those before
+    it in the chain are unsure.
     """
     hinted = _hinted(exchange)
     if hinted is not None:
@@ -27,7 +27,7 @@ async def predict(exchange: Exchange, policy: ActivePolicy, prompt: Prompt, *, i
         elif who == "learned":
             found = exchange.house.classify.classify(prompt)
         else:
-            found = await _judged(exchange, policy, prompt) if is_new else None
+            found = await _judged(exchange, policy, prompt) if may_ask else None
         if found is not None and found.confidence >= best.confidence:
             best = found
         if best.confidence >= policy.classify.unsure_below:

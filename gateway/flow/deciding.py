@@ -35,22 +35,34 @@ async def plan_route(exchange: Exchange) -> Route:
     ask, catalog = exchange.ask, exchange.catalog
     await check_stored(exchange)
     model = catalog.models.get(ask.model)
-    if model is None and (ask.model == AUTO or ask.model.startswith((_POLICY, _ARM))):
+    if model is None and is_decided_by_policy(ask.model):
         plan = await _decided(exchange)
         return await _follow(exchange, plan)
     model = find_model(ask, exchange.key, catalog)
     demand = bounded(exchange.demand, ask) if ask.hints.max_cost_usd is not None else exchange.demand
     exchange.plan = plan_pinned(model, demand, catalog.defaults)
     observing = catalog.policies.get(exchange.key.policy or catalog.default_policy)
-    if observing is not None and observing.ready.is_observed and ask.endpoint.operation is Operation.CHAT:
+    is_question_of_ours = exchange.wish is not None
+    if (
+        observing is not None
+        and observing.ready.is_observed
+        and ask.endpoint.operation is Operation.CHAT
+        and not is_question_of_ours
+    ):
         await _observe(exchange, observing)
     return await route_to(exchange, model, exchange.plan.arm)
+
+
+def is_decided_by_policy(model: str) -> bool:
+    """Whether this name of a model leaves it to a policy, unless a model is configured under it."""
+    return model == AUTO or model.startswith((_POLICY, _ARM))
 
 
 async def decide_again(exchange: Exchange) -> Route:
     """Another decision, after the money for the first could not be had. Raises BudgetExhausted where nothing fits."""
     before = exchange.plan.arm.name if exchange.plan is not None else ""
     exchange.degraded.clear()
+    exchange.answered_by = None
     plan = await _decided(exchange, knows_budget=True)
     if plan.arm.name != before:
         exchange.degraded.append(f"{plan.arm.name} instead of {before}: the budget leaves no more")
@@ -67,6 +79,7 @@ async def _follow(exchange: Exchange, plan: Plan) -> Route:
     except InvalidRequest as first:
         while exchange.fallbacks:
             arm = exchange.fallbacks.pop(0)
+            exchange.plan = plan.falling_back_to(arm)
             exchange.degraded[:] = [f"{arm.name} instead of {plan.arm.name}: {first.message}"]
             try:
                 route = await route_to(exchange, model_of(exchange, arm), arm)
@@ -74,6 +87,7 @@ async def _follow(exchange: Exchange, plan: Plan) -> Route:
                 continue
             exchange.answered_by = arm
             return route
+        exchange.plan = plan
         raise
 
 
@@ -138,8 +152,8 @@ async def _decided(exchange: Exchange, *, knows_budget: bool = False) -> Plan:
 
 async def _observe(exchange: Exchange, policy: ActivePolicy) -> None:
     """Record what a policy would have done; whatever becomes of that, the ask is served as it is."""
-    facts, snapshots = await _gather(exchange, policy, knows_budget=False)
     try:
+        facts, snapshots = await _gather(exchange, policy, knows_budget=False)
         exchange.observed = decide(policy.ready, facts, policy.profile, snapshots, exchange.house.draw())
     except PonderError as refusal:
         assert exchange.plan is not None  # noqa: S101  the model that is served has been planned
@@ -156,11 +170,14 @@ async def _gather(exchange: Exchange, policy: ActivePolicy, *, knows_budget: boo
     kept = None
     if where.conversation is not None and not where.is_opening:
         kept = await house.sticky.get(where.conversation)
-    prediction = await predict(exchange, policy, prompt, is_new=kept is None)
+    if exchange.prediction is None:
+        # Who only observes asks no model: it would cost the caller time and money.
+        may_ask = kept is None and not policy.ready.is_observed
+        exchange.prediction = await predict(exchange, policy, prompt, may_ask=may_ask)
     facts = Facts(
         key=key,
         demand=bounded(exchange.demand, ask),
-        prediction=prediction,
+        prediction=exchange.prediction,
         prompt_tokens=prompt.tokens,
         turns=prompt.turns,
         has_tools=prompt.has_tools,
@@ -168,13 +185,14 @@ async def _gather(exchange: Exchange, policy: ActivePolicy, *, knows_budget: boo
         has_schema=prompt.has_schema,
         is_stream=ask.is_stream,
         is_tool_turn=where.is_tool_turn,
+        stored_at=exchange.stored_at,
     )
     left = None
     if knows_budget or policy.reads_budget:
         left = await budget_left(key, house.purse, now=now)
     return facts, Snapshots(
         now=now,
-        unhealthy=await _unhealthy(exchange),
+        health=house.health.snapshot(),
         latencies=house.latencies.snapshot().of(policy.ready.name),
         calls_under_way=house.lanes.under_way(),
         queue_depths=house.lanes.waiting(),
@@ -182,22 +200,6 @@ async def _gather(exchange: Exchange, policy: ActivePolicy, *, knows_budget: boo
         sticky_arm=kept.arm if kept is not None and kept.policy == policy.ready.name else None,
         canary_bucket=_bucket(where, policy, key),
     )
-
-
-async def _unhealthy(exchange: Exchange) -> dict[str, str]:
-    """What had better not be called: failing models, and every upstream but that of the response to be continued."""
-    house, catalog = exchange.house, exchange.catalog
-    health = house.health.snapshot()
-    found: dict[str, str] = {}
-    if health.faults:
-        for model in catalog.models.values():
-            fault = health.fault_of(model)
-            if fault is not None:
-                found[model.name] = fault
-    if exchange.stored_at is not None:
-        others = catalog.upstreams.keys() - {exchange.stored_at}
-        found |= dict.fromkeys(others, f"previous_response_id is stored at {exchange.stored_at}")
-    return found
 
 
 def _bucket(where: Standing, policy: ActivePolicy, key: Key) -> float:

@@ -12,6 +12,7 @@ from gateway.domain.ledger import Hold
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, Usd
 from gateway.domain.plan import Plan
+from gateway.domain.prediction import Prediction
 from gateway.domain.pricing import cost
 from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
 from gateway.domain.thinking import Wish
@@ -21,6 +22,7 @@ from gateway.flow.demand import demand_of
 from gateway.flow.house import ActivePolicy, Catalog, House
 from gateway.flow.lane import Place
 from gateway.flow.learning import learn
+from gateway.flow.publishing import publish
 
 _MOST_COUNTED = 10**9
 """No call uses more tokens and searches. An upstream that reports more has not said what it used."""
@@ -56,8 +58,8 @@ class Exchange:
     __slots__ = (
         "answer_id", "answer_text", "answered_by", "ask", "call_ceiling", "calls", "catalog", "conversation", "cost",
         "degraded", "demand", "fallbacks", "finish", "first_byte", "hold", "house", "is_cost_complete", "is_emptied",
-        "is_settled", "key", "model", "observed", "open_call", "place", "plan", "policy", "stored_at", "tries",
-        "uncounted", "wish",
+        "is_settled", "key", "model", "observed", "open_call", "place", "plan", "policy", "prediction", "stored_at",
+        "tries", "uncounted", "wish",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, key: Key, house: House) -> None:
@@ -68,6 +70,8 @@ class Exchange:
         self.demand = demand_of(ask)
         self.policy: ActivePolicy | None = None
         """The policy that decided; None for a model that the client named."""
+        self.prediction: Prediction | None = None
+        """What kind of ask it is, once that was found out; a second decision does not ask again."""
         self.plan: Plan | None = None
         self.observed: Plan | None = None
         """What a policy that only observes would have done; recorded instead of the plan."""
@@ -152,6 +156,10 @@ class Exchange:
             meter.tokens(model.name, "cache_write", usage.cache_write_5m_tokens + usage.cache_write_1h_tokens)
             meter.tokens(model.name, "output", usage.output_tokens)
             meter.tokens(model.name, "thinking", usage.thinking_tokens)
+
+    def remark(self, *differences: str) -> None:
+        """Note what differs from what was asked for, each thing once however many calls are prepared."""
+        self.degraded += [each for each in differences if each not in self.degraded]
 
     def judge_emptied(self, *, is_emptied: bool) -> None:
         """Note whether the latest answer is one of which thinking has left nothing; each is counted."""
@@ -238,7 +246,8 @@ class Exchange:
         self._end_hold(record.charge)
         if self.place is not None:
             self.place.leave()
-        self._publish(record)
+        model = self.model.name if self.model else "unknown"
+        publish(house, record, operation=ask.endpoint.operation, model=model)
 
     def settle_unwanted(self) -> None:
         """Settle a request that was cancelled: its client has left, or the gateway stops."""
@@ -258,41 +267,6 @@ class Exchange:
         usages = [call.usage for call in self.calls if call.usage is not None]
         tokens = sum(usage.prompt_tokens + usage.output_tokens for usage in usages)
         self.house.settlements.end(self.hold, amount, tokens)
-
-    def _publish(self, record: RequestRecord) -> None:
-        model = self.model.name if self.model else "unknown"
-        self.house.meter.request(
-            endpoint=record.endpoint,
-            operation=self.ask.endpoint.operation.value,
-            model=model,
-            result=record.result.value,
-            total_s=record.total_s,
-            first_byte_s=record.first_byte_s,
-            cost_usd=float(record.cost),
-        )
-        usage = record.calls[-1].usage if record.calls else None
-        self.house.access_log.write(
-            {
-                "time": record.started_at,
-                "level": "info",
-                "event": "request",
-                "request_id": record.id,
-                "key": record.key_id,
-                "endpoint": record.endpoint,
-                "model": model,
-                "stream": record.stream,
-                "result": record.result.value,
-                "status": record.status,
-                "calls": len(record.calls),
-                "input_tokens": usage.prompt_tokens if usage else None,
-                "output_tokens": usage.output_tokens if usage else None,
-                "thinking_tokens": usage.thinking_tokens if usage else None,
-                "cost_usd": float(record.cost) if record.is_cost_complete else None,
-                "first_byte_s": record.first_byte_s,
-                "total_s": round(record.total_s, 6),
-                "error": record.error.partition(":")[0] if record.error else None,
-            }
-        )
 
 
 def _amount(model: Model, usage: Usage | None, error: PonderError | None, at: float) -> Usd | None:

@@ -31,11 +31,10 @@ async def hold(exchange: Exchange, route: Route) -> Route:
     bound = output_bound(exchange)
     try:
         await _take(exchange, bound)
-    except BudgetExhausted as refusal:
+    except BudgetExhausted:
         # Where a policy decides, it may find an arm that fits; a named model's answer can only be made shorter.
         affordable = None if exchange.is_decided else await _affordable_output(exchange, bound)
         if affordable is None:
-            exchange.house.crossings.refused(refusal, exchange.key.accounts)
             raise
         await _take(exchange, affordable * _candidates(exchange.ask))
         exchange.degraded.append(f"capped: {affordable} output tokens are what the budget leaves")

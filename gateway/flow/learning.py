@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.dialects.conversation_id import after_answer
 from gateway.domain.arm import Arm
+from gateway.domain.chat import Dialect
 from gateway.domain.latency import measured_as
 from gateway.domain.model import Model
 from gateway.domain.record import RequestRecord, Result
@@ -38,5 +39,5 @@ def learn(
         sticky = StickyArm(policy, arm.name, model.name)
         if conversation is not None:
             house.sticky.put(conversation, sticky, expires_s=STICKY_S)
-        if record.answer_id is not None:
+        if record.answer_id is not None and record.dialect is Dialect.OPENAI_RESPONSES:  # no other continues by an id
             house.sticky.put(after_answer(record.key_id, record.answer_id), sticky, expires_s=STICKY_S)

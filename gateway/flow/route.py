@@ -73,7 +73,7 @@ async def route_to(exchange: Exchange, model: Model, arm: Arm) -> Route:
     if exchange.sets_thinking and _best_of(upstream, exchange, model, arm) is not dialect is Dialect.OPENAI_CHAT:
         return _translate(exchange, model, arm, upstream, Dialect.OPENAI_RESPONSES)
     if carries_foreign_thinking(ask.raw, dialect, is_strict=catalog.terms[model.upstream].is_openai):
-        exchange.degraded.append("rewritten: the history holds another provider's thinking")
+        exchange.remark("rewritten: the history holds another provider's thinking")
         return _translate(exchange, model, arm, upstream, dialect)
     return _pass_through(exchange, model, arm, upstream)
 
@@ -152,7 +152,7 @@ def _translate(exchange: Exchange, model: Model, arm: Arm, upstream: Upstream, t
     )
     if target is Dialect.OPENAI_CHAT and catalog.terms[model.upstream].is_openai:
         rendered = only_documented(rendered)
-    exchange.degraded.extend(_shown(rendered.dropped, conversation))
+    exchange.remark(*_shown(rendered.dropped, conversation))
     body = rendered.body
     requested: Mapping[str, Any] = effort_fields(ask.body)
     sent: Mapping[str, Any] = {}
@@ -206,7 +206,7 @@ def _set_thinking(exchange: Exchange, model: Model, wish: Wish, dialect: Dialect
         model.capability, dialect, body, wish, max_output_tokens=limit or model.max_output_tokens
     )
     _apply(body, actuation.changes, actuation.removals)
-    exchange.degraded.extend(actuation.remaps)
+    exchange.remark(*actuation.remaps)
     return actuation
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Protocol
 
 from gateway.domain.ask import Ask
@@ -20,6 +21,7 @@ from gateway.flow.hold import hold
 from gateway.flow.house import House
 from gateway.flow.places import take_place
 from gateway.flow.reply import Reply
+from gateway.flow.route import Route
 
 
 class Arrival(Protocol):
@@ -51,12 +53,7 @@ async def serve_ask(ask: Ask, key: Key, house: House, *, wish: Wish | None = Non
         route = await plan_route(exchange)
         if route.estimates_tokens:
             return whole.estimate_tokens(exchange)
-        try:
-            route = await hold(exchange, route)
-        except BudgetExhausted:
-            if not exchange.is_decided:
-                raise
-            route = await hold(exchange, await decide_again(exchange))
+        route = await _pay(exchange, route)
         await take_place(exchange)
         _write_down(exchange)
         if ask.is_stream:
@@ -73,6 +70,21 @@ async def serve_ask(ask: Ask, key: Key, house: House, *, wish: Wish | None = Non
         raise
     except BaseException:
         exchange.settle_fault()
+        raise
+
+
+async def _pay(exchange: Exchange, route: Route) -> Route:
+    """The route with its money held; where that cannot be had, the route of another decision that knows of it.
+
+    Raises as :func:`hold`. Where no arm fits, what is told is the budget: it says when to come back.
+    """
+    try:
+        return await hold(exchange, route)
+    except BudgetExhausted as refusal:
+        if exchange.is_decided:
+            with contextlib.suppress(BudgetExhausted):
+                return await hold(exchange, await decide_again(exchange))
+        exchange.house.crossings.refused(refusal, exchange.key.accounts)
         raise
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.domain.ledger import Hold
@@ -43,6 +45,7 @@ class Settlements:
         self._telling = 0
         self._is_help_coming = False
         self._helping: set[asyncio.Task[None]] = set()
+        self._expected: dict[str, asyncio.Future[None]] = {}
         self._arrived = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._is_closing = False
@@ -69,6 +72,16 @@ class Settlements:
             self._call_help()
         else:
             self._arrived.set()
+
+    @asynccontextmanager
+    async def told_after(self, request_id: str) -> AsyncIterator[None]:
+        """Leave the block, unless by an error, only when the purse knows how this request ended in it."""
+        told = self._expected[request_id] = asyncio.get_running_loop().create_future()
+        try:
+            yield
+            await told
+        finally:
+            del self._expected[request_id]
 
     def start(self) -> None:
         """Begin to settle and to renew; call once, in the event loop."""
@@ -113,6 +126,9 @@ class Settlements:
                 raise
             finally:
                 self._telling -= 1
+            told = self._expected.get(ending.hold.request_id)
+            if told is not None and not told.done():
+                told.set_result(None)
 
     def _call_help(self) -> None:
         if self._telling < _AT_ONCE and not self._is_help_coming:
@@ -132,6 +148,9 @@ class Settlements:
             except PonderError as fault:
                 _log.warning("a settlement waits: %s", fault.message)
                 await asyncio.sleep(1.0)
+            except Exception:  # noqa: BLE001 - the outermost loop: a fault of ours must not keep others from settling
+                _log.exception("a settlement is left for the journal")
+                return
             else:
                 return
 
@@ -143,3 +162,5 @@ class Settlements:
                     await self._purse.renew(tuple(self._open.values()), now=self._clock.now(), lease_s=self._lease_s)
                 except PonderError as fault:
                     _log.warning("leases were not renewed: %s", fault.message)
+                except Exception:  # noqa: BLE001 - the outermost loop: a fault of ours must not end renewing
+                    _log.exception("leases were not renewed")

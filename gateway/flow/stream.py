@@ -155,11 +155,11 @@ class _Relay:
         error = None if view.error is None else _stream_error(view.error)
         result = Result.ANSWERED if error is None else Result.FAILED
         self._end(call, result, error, is_complete=True)
-        usage = view.usage()
-        if usage is not None and usage.thinking_tokens:
-            # What was streamed cannot be taken back; it is counted, and told apart from other answers.
-            has_text = usage.output_tokens > usage.thinking_tokens
-            exchange.judge_emptied(is_emptied=is_emptied(view.finish, usage, has_text=has_text))
+        usage, has_text = view.usage(), view.has_text
+        if has_text is None:  # as far as the counts tell
+            has_text = usage is None or not usage.thinking_tokens or usage.output_tokens > usage.thinking_tokens
+        # What was streamed cannot be taken back; it is counted, and told apart from other answers.
+        exchange.judge_emptied(is_emptied=is_emptied(view.finish, usage, has_text=has_text))
         if self._route.dialect is Dialect.OPENAI_RESPONSES and view.answer_id and exchange.model is not None:
             exchange.house.answers.remember(view.answer_id, AnswerHome(exchange.model.upstream, exchange.key.id))
         exchange.settle(result, 200, error)

@@ -7,9 +7,11 @@ from typing import Protocol
 from gateway.dialects.codec import Codec, StreamReader, StreamWriter
 from gateway.dialects.sse import parse
 from gateway.dialects.tap import Tap, Verdict
-from gateway.domain.events import Delta, Failed, Finished, Started, Stopped, Used
+from gateway.domain.events import Delta, Failed, Finished, PartKind, PartStarted, Started, Stopped, Used
 from gateway.domain.usage import Usage
 from gateway.errors import UpstreamFailed
+
+_READABLE = (PartKind.TEXT, PartKind.REFUSAL)
 
 
 class View(Protocol):
@@ -27,6 +29,11 @@ class View(Protocol):
     @property
     def deltas(self) -> int:
         """Content events so far: a floor for the output tokens when no usage comes."""
+        ...
+
+    @property
+    def has_text(self) -> bool | None:
+        """Whether anything but thinking came; None where content passes unread."""
         ...
 
     def take(self, event: bytes) -> tuple[Verdict, bytes, bytes]:
@@ -67,6 +74,10 @@ class PassThrough:
     def deltas(self) -> int:
         return self._tap.deltas
 
+    @property
+    def has_text(self) -> bool | None:
+        return None
+
     def take(self, event: bytes) -> tuple[Verdict, bytes, bytes]:
         if not event.isascii():
             _check_utf8(event)
@@ -91,7 +102,7 @@ def _check_utf8(event: bytes) -> None:
 class Translated:
     """Events read in the upstream's dialect and written in the client's, one by one."""
 
-    __slots__ = ("_reader", "_usage", "_writer", "answer_id", "deltas", "error", "finish")
+    __slots__ = ("_reader", "_texts", "_usage", "_writer", "answer_id", "deltas", "error", "finish", "has_text")
 
     def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
         self._reader = reader
@@ -101,6 +112,8 @@ class Translated:
         self.finish: str | None = None
         self.error: str | None = None
         self.deltas = 0
+        self.has_text = False
+        self._texts: set[int] = set()
 
     def take(self, event: bytes) -> tuple[Verdict, bytes, bytes]:
         parsed = parse(event)
@@ -112,6 +125,12 @@ class Translated:
             match happening:
                 case Delta():
                     self.deltas += 1
+                    if not self.has_text and happening.index in self._texts:
+                        self.has_text = bool(happening.text.strip())
+                case PartStarted():
+                    if happening.kind in _READABLE:
+                        self._texts.add(happening.index)
+                    self.has_text = self.has_text or happening.kind is PartKind.TOOL_CALL
                 case Started():
                     self.answer_id = happening.id
                     self._usage = happening.usage

@@ -49,6 +49,7 @@ async def _with_room(
     assert exchange.model is not None  # noqa: S101  a model has answered
     assert exchange.plan is not None  # noqa: S101  for a plan
     exchange.wish = Wish(effort=OFF)
+    exchange.fallbacks = []  # should it fail, the answer that is here counts, and its arm
     try:
         retry = await route_to(exchange, exchange.model, exchange.answered_by or exchange.plan.arm)
         if retry.body == route.body:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from gateway.domain.identity import new_id
 from gateway.domain.key import Key, may_use
 from gateway.errors import Conflict, Forbidden, InvalidRequest, NotFound, RateLimited, UnknownModel
 from gateway.flow.admit import admit
+from gateway.flow.deciding import is_decided_by_policy
 from gateway.flow.house import House
 from gateway.flow.reply import Whole, request_id_headers
 from gateway.http.access import admitted
@@ -22,8 +22,6 @@ from gateway.http.shelf import REFUSALS, WINDOW_S, Shelf
 
 _RETRY_S = 10.0
 _CREDENTIALS = frozenset({"authorization", "x-api-key", "content-length", "content-encoding"})
-_DECIDED_LATER = re.compile(r"auto(:.*)?|arm:.*")
-"""Models that a policy stands for; whether the key may use them is found when the response is made."""
 _ECHOED = (
     "instructions", "max_output_tokens", "metadata", "parallel_tool_calls", "previous_response_id", "reasoning",
     "service_tier", "temperature", "text", "tool_choice", "tools", "top_p", "truncation", "user",
@@ -103,8 +101,8 @@ def _check(ask: Ask) -> None:
 
 def _check_model(name: str, key: Key, house: House) -> None:
     """Refuse at once what would be refused later."""
-    if _DECIDED_LATER.fullmatch(name):
-        return
+    if is_decided_by_policy(name):
+        return  # whether the key may use what is chosen is found when the response is made
     if name not in house.catalog.models:
         raise UnknownModel("the model asked for is not configured; GET /v1/models lists what is", param="model")
     if not may_use(key, name):

@@ -37,7 +37,7 @@ def decide(policy: ReadyPolicy, facts: Facts, profile: Profile | None, snapshots
     Forbidden, InvalidRequest or Unavailable.
     """
     prediction = facts.prediction
-    difficulty = prediction.difficulty or _tier(policy, facts)
+    difficulty = difficulty_of(policy, facts)
     is_sure = prediction.confidence >= policy.unsure_below
     kept = recorded(facts, snapshots)
     limits = limits_of(policy, facts, snapshots)
@@ -60,7 +60,7 @@ def decide(policy: ReadyPolicy, facts: Facts, profile: Profile | None, snapshots
         if taken is not usable[0]:
             reasons.append(f"explored: {taken.arm.arm.name} instead of {choice.arm}")
     if taken.is_capped:
-        reasons.append(f"at most {taken.output_tokens} output tokens fit under ${show(as_usd(limits.cost))}")
+        reasons.append(capped(taken, limits))
     if taken.arm.arm.name == policy.reference:
         reasons.extend(policy.notes)
     others = [option for option in usable if option is not taken]
@@ -86,9 +86,15 @@ def decide(policy: ReadyPolicy, facts: Facts, profile: Profile | None, snapshots
     )
 
 
-def _tier(policy: ReadyPolicy, facts: Facts) -> Difficulty | None:
+def difficulty_of(policy: ReadyPolicy, facts: Facts) -> Difficulty | None:
+    """The tier that somebody named, or the one that the policy cuts from the predicted success of the cheap model."""
     weak = facts.prediction.success.get(Anchor.WEAK)
-    return None if weak is None else policy.cuts.tier(weak)
+    return facts.prediction.difficulty or (None if weak is None else policy.cuts.tier(weak))
+
+
+def capped(option: Option, limits: Limits) -> str:
+    """Why an arm writes less than its model could, in words."""
+    return f"at most {option.output_tokens} output tokens fit under ${show(as_usd(limits.cost))}"
 
 
 def _described(facts: Facts, difficulty: Difficulty | None) -> str:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from gateway.domain.ask import NO_HINTS, Hints
+from gateway.domain.health import ALL_WELL, Health
 from gateway.domain.key import Key
 from gateway.domain.latency import NOTHING_KNOWN, Latencies
 from gateway.domain.money import Usd
@@ -56,6 +57,8 @@ class Facts:
     is_stream: bool = False
     is_tool_turn: bool = False
     """The last turn brings results of tools: whoever called them goes on."""
+    stored_at: str | None = None
+    """The upstream that stores the response which the ask continues; no other can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,10 @@ class Snapshots:
 
     now: float
     """Unix seconds."""
+    health: Health = ALL_WELL
+    """Which models had better not be called now, as their calls went."""
     unhealthy: Mapping[str, str] = field(default_factory=dict)
-    """Models and upstreams, by their configured names, that are not to be called now, each with the reason."""
+    """The same as a case writes it: names of models or of whole upstreams, each with the reason."""
     latencies: Latencies = NOTHING_KNOWN
     calls_under_way: Mapping[str, int] = field(default_factory=dict)
     """By upstream."""
@@ -109,6 +114,7 @@ def recorded(facts: Facts, snapshots: Snapshots) -> dict[str, Any]:
         ("team_name", key.team_name),
         ("deadline_s", hints.deadline_s),
         ("max_cost_usd", hints.max_cost_usd),
+        ("stored_at", facts.stored_at),
         ("sticky_arm", snapshots.sticky_arm),
         ("remaining_budget_usd", snapshots.remaining_budget),
         ("queue_depth", max(snapshots.queue_depths.values()) if snapshots.queue_depths else None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.domain.bound import as_usd
 from gateway.domain.plan import Ceilings, Plan
 from gateway.errors import UnknownModel
-from gateway.policy.decide import limits_of
+from gateway.policy.decide import capped, difficulty_of, limits_of
 from gateway.policy.facts import Facts, Snapshots, recorded
 from gateway.policy.options import Situation
 from gateway.policy.ready import ReadyPolicy
@@ -28,14 +28,17 @@ def plan_arm(policy: ReadyPolicy, name: str, facts: Facts, snapshots: Snapshots,
     option = survey.option(name)
     if option is None:
         raise refusal(policy.name, survey.drops)
+    reasons = [reason]
+    if option.is_capped:
+        reasons.append(capped(option, limits))
     return Plan(
         arm=option.arm.arm,
         ceilings=Ceilings(as_usd(limits.cost), option.output_tokens, limits.deadline_s),
-        reasons=(reason,),
+        reasons=tuple(reasons),
         policy=policy.name,
         policy_digest=policy.digest,
         category=facts.prediction.category,
-        difficulty=facts.prediction.difficulty,
+        difficulty=difficulty_of(policy, facts),
         propensities={name: 1.0},
         facts=recorded(facts, snapshots),
     )

@@ -70,16 +70,16 @@ def examine(arm: ReadyArm, situation: Situation) -> Option | Drop:
     if isinstance(option, Drop):
         return option
     snapshots = situation.snapshots
+    if facts.is_tool_turn and snapshots.sticky_arm == arm.arm.name:
+        return option  # a tool loop goes on where it began, however that fares: another could not read its signatures
     if snapshots.latencies.by_bucket:
         drop = _too_slow(arm, option, situation)
         if drop is not None:
             return drop
-    if snapshots.unhealthy:
-        for leg in arm.legs:
-            for name in (leg.model.name, leg.model.upstream):
-                why = snapshots.unhealthy.get(name)
-                if why is not None:
-                    return Drop(Stage.UNHEALTHY, f"{name} is not to be called now: {why}")
+    if snapshots.health.faults or snapshots.unhealthy:
+        drop = _unhealthy(arm, snapshots)
+        if drop is not None:
+            return drop
     return option
 
 
@@ -103,8 +103,16 @@ def _unable(arm: ReadyArm, facts: Facts) -> Drop | None:
     for leg in arm.legs:
         model = leg.model
         capability = model.capability
-        if facts.has_tools and capability.takes_tools is False:
-            return Drop(Stage.UNABLE, f"model {model.name} takes no tools")
+        if facts.stored_at not in (None, model.upstream):
+            return Drop(
+                Stage.UNABLE,
+                f"previous_response_id is stored at upstream {facts.stored_at}, and model {model.name} is at "
+                f"{model.upstream}",
+            )
+        # Which API it would be asked in is its upstream's to say; what holds in any of them is known here.
+        obstacle = capability.obstacle(is_chat=False, has_tools=facts.has_tools, is_stream=facts.is_stream)
+        if obstacle is not None:
+            return Drop(Stage.UNABLE, f"model {model.name} {obstacle}")
         if facts.has_images and capability.takes_images is False:
             return Drop(Stage.UNABLE, f"model {model.name} takes no images")
         if asked is not None and model.max_output_tokens is not None and asked > model.max_output_tokens:
@@ -170,6 +178,19 @@ def _too_slow(arm: ReadyArm, option: Option, situation: Situation) -> Drop | Non
         Stage.TOO_SLOW,
         f"one in twenty of its answers takes over {p95_s:.3g} s, and the deadline is {situation.deadline_s:g} s",
     )
+
+
+def _unhealthy(arm: ReadyArm, snapshots: Snapshots) -> Drop | None:
+    for leg in arm.legs:
+        model = leg.model
+        fault = snapshots.health.fault_of(model)
+        if fault is not None:
+            return Drop(Stage.UNHEALTHY, f"{model.name} is not to be called now: {fault}")
+        for name in (model.name, model.upstream):
+            fault = snapshots.unhealthy.get(name)
+            if fault is not None:
+                return Drop(Stage.UNHEALTHY, f"{name} is not to be called now: {fault}")
+    return None
 
 
 def _p95_s(arm: ReadyArm, situation: Situation, output_tokens: int | None) -> float | None:

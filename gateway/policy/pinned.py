@@ -57,6 +57,9 @@ def _cost_ceiling(model: Model, demand: Demand, defaults: Defaults) -> Usd | Non
         prompt_tokens=demand.prompt_tokens_at_most,
         max_output_tokens=output_tokens,
         candidates=demand.candidates,
+        service_tier=demand.service_tier,
+        # A price without a fee for searches bounds none: their cost is then unknown, and charged as such.
+        web_searches=0 if model.price.web_search_usd is None else demand.web_searches_at_most,
     )
     if worst > limit:
         raise BudgetExhausted(

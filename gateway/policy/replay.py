@@ -49,6 +49,7 @@ class FactsDocument(Strict):
     has_schema: bool = Field(default=False, alias="schema")
     stream: bool = False
     tool_turn: bool = False
+    stored_at: str | None = None
     key: str = "key"
     key_name: str | None = None
     team: str | None = None
@@ -97,6 +98,7 @@ def recalled(document: FactsDocument) -> Recalled:
         has_schema=document.has_schema,
         is_stream=document.stream,
         is_tool_turn=document.tool_turn,
+        stored_at=document.stored_at,
     )
     remaining = document.remaining_budget_usd
     snapshots = Snapshots(

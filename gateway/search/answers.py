@@ -6,7 +6,6 @@ Pure text work in time proportional to the text: nothing is evaluated and no pat
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 _READ: Final = 20_000
@@ -14,6 +13,7 @@ _READ: Final = 20_000
 
 _SHORT: Final = 200
 _FEW_WORDS: Final = 6
+_FEW_WORDS_AND_A_NUMBER: Final = 2
 """A text of one line that is no longer than these is an answer as it stands."""
 
 _BOXED: Final = ("\\boxed", "\\fbox")
@@ -46,9 +46,9 @@ def find(text: str, *, is_cut: bool = False) -> Found | None:
         answer = marked(read)
         if answer:
             return Found(answer, is_marked=True)
-    if is_cut:
+    if is_cut or any(name in read for name in _BOXED):  # a box that was never closed is a text that was cut off
         return None
-    for shown in (_whole, _fenced, _at_the_end):
+    for shown in (_json, _fenced, _shown, _short, _number):
         answer = shown(read)
         if answer:
             return Found(answer, is_marked=False)
@@ -109,15 +109,13 @@ def _said(text: str) -> str | None:
 def _sentence(text: str) -> str:
     """The text up to the end of its sentence, without the marks around it."""
     end = text.find(". ")
-    return (text if end < 0 else text[:end]).strip().strip("*").rstrip(".").strip()
+    return (text if end < 0 else text[:end]).strip().rstrip(".").strip("*").rstrip(".").strip()
 
 
-def _whole(text: str) -> str | None:
+def _json(text: str) -> str | None:
     stripped = text.strip()
     is_json = stripped[:1] in _JSON_OPENS and stripped[-1:] in _JSON_CLOSES
-    if is_json or ("\n" not in stripped and len(stripped) <= _SHORT and len(stripped.split()) <= _FEW_WORDS):
-        return stripped
-    return None
+    return stripped if is_json else None
 
 
 def _fenced(text: str) -> str | None:
@@ -127,16 +125,26 @@ def _fenced(text: str) -> str | None:
     return None if start < 0 else text[start + len(_FENCE) : end].partition("\n")[2].rstrip()
 
 
-def _at_the_end(text: str) -> str | None:
-    """The last formula, emphasis or number of the last paragraph."""
-    paragraph = text.rstrip().rpartition("\n\n")[2]
-    ways: tuple[Callable[[str], str | None], ...] = (
-        lambda said: _last(_MATH, said),
-        lambda said: _last(_BOLD, said),
-        lambda said: _last(_NUMBER, said),
-    )
-    for way in ways:
-        answer = way(paragraph)
-        if answer:
-            return answer.rpartition("=")[2].strip() or answer
-    return None
+def _shown(text: str) -> str | None:
+    """The last formula or emphasis of the last paragraph; of an equation its right side."""
+    paragraph = _last_paragraph(text)
+    formula = _last(_MATH, paragraph)
+    if formula is not None:
+        return formula.rpartition("=")[2].strip() or formula
+    return _last(_BOLD, paragraph)
+
+
+def _short(text: str) -> str | None:
+    """The whole text, if it is a few words; one with a number in it only if there is little else."""
+    stripped = text.strip()
+    words = stripped.split()
+    most = _FEW_WORDS_AND_A_NUMBER if any(sign.isdigit() for sign in stripped) else _FEW_WORDS
+    return stripped if "\n" not in stripped and len(stripped) <= _SHORT and len(words) <= most else None
+
+
+def _number(text: str) -> str | None:
+    return _last(_NUMBER, _last_paragraph(text))
+
+
+def _last_paragraph(text: str) -> str:
+    return text.rstrip().rpartition("\n\n")[2]

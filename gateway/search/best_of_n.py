@@ -18,6 +18,7 @@ from gateway.search.choosing import choose
 from gateway.search.protocol import MAIN, Turn, Winner
 from gateway.search.sampling import Rejection, Sampling, sample
 from gateway.search.schedule import Schedule
+from gateway.search.vote import Vote, vote
 
 _SIZES: Final = SIZES[Strategy.BEST_OF_N]
 
@@ -50,7 +51,17 @@ class BestOfN:
 
 
 def best_of_n(board: Board, config: BestOfN) -> Moves[Winner]:
-    """The draw with the best score, or the answer with the most; without a verifier, the most common answer."""
+    """The draw with the best score, or the answer with the most; without a verifier it is a vote."""
+    if board.task.verifier is None:
+        counted = Vote(
+            samples=config.samples,
+            max_samples=config.max_samples,
+            schedule=config.schedule,
+            temperature=config.temperature,
+            role=config.role,
+            turns=config.turns,
+        )
+        return (yield from vote(board, counted))
     samples = config.samples or samples_for(board.task, config.max_samples, config.role)
     does_reject = config.reject_below is not None or config.reject_quantile is not None
     sampling = Sampling(

@@ -237,7 +237,7 @@ class Board:
         return split(draw.text, self.task.boundary)
 
     def best(self, draws: Sequence[Draw] | None = None) -> Draw | None:
-        """The best of these chains, or of all: whole, by score, with an answer, uncut, not empty, the earliest."""
+        """The best of these chains, or of all: not empty, whole, by score, with an answer, uncut, the earliest."""
         kept = [draw for draw in (self.draws if draws is None else draws) if draw.candidate is not None]
         return min(kept, key=_rank) if kept else None
 
@@ -349,8 +349,9 @@ def _answer(draw: Draw, candidate: Candidate) -> str | None:
     return None if found is None else found.answer
 
 
-def _rank(draw: Draw) -> tuple[bool, float, bool, bool, bool, DrawId]:
+def _rank(draw: Draw) -> tuple[bool, bool, float, bool, bool, DrawId]:
     """Smaller is better."""
     is_cut = draw.candidate is not None and draw.candidate.is_truncated
     score = float("-inf") if draw.score is None else draw.score
-    return (not draw.is_whole, -score, draw.answer is None, is_cut, not draw.text.strip(), draw.id)
+    is_empty = draw.answer is None and not draw.text.strip()
+    return (is_empty, not draw.is_whole, -score, draw.answer is None, is_cut, draw.id)

@@ -20,6 +20,8 @@ _LEAST_DECIMALS: Final = 3
 """A decimal with so many places may be another answer's value, rounded."""
 
 _MOST_PARTS: Final = 64
+_LARGEST_DENOMINATOR: Final = 100_000
+_NEAR: Final = 1e-10
 
 _DROPPED: Final = re.compile(r"\\(?:left|right|big|Big|displaystyle|quad|qquad|,|!|;|:| )|\\\$|\$|~|\^\{?\\circ\}?|°")
 _WRAPPED: Final = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|operatorname)\s?\{([^{}]*)\}")
@@ -29,7 +31,8 @@ _UNIT: Final = re.compile(r"(?<=\d) ?(?:[a-zA-Z]{2,}\.?)(?:\^?\{?[23]\}?)?(?: [a
 _NAMED: Final = re.compile(r"^(?:\\?[a-zA-Z]{1,5}|[a-zA-Z]\([a-zA-Z0-9]\)) ?= ?(?=[^=])")
 _CHOICE: Final = re.compile(r"^(?:option |choice )?\(?([A-Ja-j])\)?[.):]?$", re.IGNORECASE)
 _AND: Final = re.compile(r",? \b(?:and|or)\b ")
-_EDGES: Final = " \t\r\n.,;:!?'\"`*"
+_EDGES: Final = " \t\r\n.,;:?'\"`*"
+_FRACTION: Final = re.compile(r"(-?)(\d{0,60}) ?\\frac ?\{ ?(-?)(\d{1,60}) ?\} ?\{ ?(\d{1,60}) ?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,9 @@ def meaning(answer: str) -> Meaning:
         return found
     if "\n" in stripped or len(stripped) > LONGEST:
         return Meaning("text", "\n".join(line.rstrip() for line in stripped.splitlines()))
-    return _formula(_cleaned(stripped)) or Meaning("text", _folded(stripped))
+    cleaned = _cleaned(stripped)
+    found = None if _CHOICE.match(cleaned) else _formula(cleaned)
+    return found or Meaning("text", _folded(stripped))
 
 
 def _json(text: str) -> Meaning | None:
@@ -98,7 +103,7 @@ def _cleaned(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    folded = _cleaned(text).casefold()
+    folded = _cleaned(text).casefold().rstrip("!")
     chosen = _CHOICE.match(folded)
     return chosen[1] if chosen else folded.replace("\\", "")
 
@@ -106,7 +111,7 @@ def _folded(text: str) -> str:
 def _formula(text: str) -> Meaning | None:
     """A number, a formula, or several of them; None for words."""
     bare = _NAMED.sub("", text)
-    number = _number(bare) or _number(_UNIT.sub("", bare).strip())
+    number = _number(bare) or _fraction(bare) or _number(_UNIT.sub("", bare).strip())
     if number is not None:
         return number
     several = _several(bare)
@@ -121,8 +126,8 @@ def _formula(text: str) -> Meaning | None:
 
 
 def _whole(value: float) -> Meaning:
-    nearest = Fraction(value).limit_denominator(1_000_000)
-    is_near = abs(float(nearest) - value) <= 1e-9 * max(1.0, abs(value))
+    nearest = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
+    is_near = abs(float(nearest) - value) <= _NEAR * max(1.0, abs(value))
     return Meaning("number", nearest) if is_near else Meaning("number", Fraction(value))
 
 
@@ -142,6 +147,19 @@ def _number(text: str) -> Meaning | None:
     value = value / 100 if percent else value
     places = len(decimals) + (2 if percent else 0) if decimals and divisor is None else None
     return Meaning("number", -value if sign else value, places)
+
+
+def _fraction(text: str) -> Meaning | None:
+    """An exact fraction in LaTeX, or a mixed number."""
+    match = _FRACTION.fullmatch(text)
+    if match is None or int(match[5]) == 0:
+        return None
+    sign, whole, below, numerator, denominator = match.groups()
+    value = Fraction(int(below + numerator), int(denominator))
+    if whole and not 0 < value < 1:
+        return None
+    value += int(whole or "0")
+    return Meaning("number", -value if sign else value)
 
 
 def _several(text: str) -> Meaning | None:

@@ -1,7 +1,7 @@
 """Formulas as values: two that are equal for all numbers get the same signature, without a computer algebra.
 
 A formula is read by a small parser of its own and computed at fixed places for its letters; formulas that
-agree there to nine digits are taken as equal (Schwartz 1980, Zippel 1979: for polynomials the chance of a
+agree there to eleven digits are taken as equal (Schwartz 1980, Zippel 1979: for polynomials the chance of a
 mistake is the degree over the number of places to choose from). Nothing is handed to an interpreter, and
 length, nesting and powers are bounded.
 """
@@ -20,7 +20,10 @@ LONGEST: Final = 400
 
 _DEEPEST: Final = 40
 _LARGEST_POWER: Final = 1000
-_DIGITS: Final = 9
+_DIGITS: Final = 11
+_SMALL: Final = 1e-12
+"""Smaller values are what rounding leaves of a nought."""
+
 _HUGE: Final = 1e290
 _LONGEST_WORD: Final = 2
 _TOKEN: Final = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+|\\[a-zA-Z]+|[a-zA-Z]+|\*\*|[-+*/^(){}\[\]!|])")
@@ -35,10 +38,6 @@ _CONSTANTS: Final[Mapping[str, complex]] = {"pi": math.pi, "e": math.e, "i": 1j,
 _TIMES: Final = ("*", "cdot", "times")
 
 
-class _Unreadable(Exception):
-    """The text is no formula that this parser reads."""
-
-
 def signature(text: str) -> Signature | None:
     """The values of a formula at two fixed places; None for what is no formula or has no finite value."""
     if not text or len(text) > LONGEST or (text.isalpha() and len(text) > 1):
@@ -46,7 +45,7 @@ def signature(text: str) -> Signature | None:
     try:
         tokens = _tokens(text)
         values = tuple(_rounded(_Parser(list(tokens), place).value()) for place in ("first", "second"))
-    except (_Unreadable, ArithmeticError, ValueError):
+    except (ArithmeticError, ValueError):
         return None
     return values
 
@@ -58,27 +57,25 @@ def _tokens(text: str) -> list[str]:
         match = _TOKEN.match(text, place)
         if match is None:
             if text[place:].strip():
-                raise _Unreadable
+                raise ValueError
             break
         token = match[1]
         place = match.end()
         if token.isalpha() and token not in _FUNCTIONS and token not in _CONSTANTS:
             if len(token) > _LONGEST_WORD:  # a word, not a product of letters
-                raise _Unreadable
+                raise ValueError
             tokens.extend(token)
         else:
             tokens.append("^" if token == "**" else token.removeprefix("\\"))  # noqa: S105 - a sign of a formula
-    if not any(token.isdigit() or len(token) == 1 for token in tokens) and "pi" not in tokens and "infty" not in tokens:
-        raise _Unreadable
     return tokens
 
 
 def _rounded(value: complex) -> complex:
-    """To nine significant digits, so that the order of operations does not show."""
+    """To eleven significant digits, so that the order of operations does not show."""
     size = abs(value)
     if not math.isfinite(size) or size > _HUGE:
-        raise _Unreadable
-    if size == 0:
+        raise ValueError
+    if size < _SMALL:
         return 0j
     digits = _DIGITS - 1 - math.floor(math.log10(size))
     # Adding 0 turns -0.0 into 0.0.
@@ -98,7 +95,7 @@ class _Parser:
         """The value of the whole formula."""
         value = self._sum()
         if self.at < len(self.tokens):
-            raise _Unreadable
+            raise ValueError
         return value
 
     def _next(self) -> str:
@@ -112,7 +109,7 @@ class _Parser:
     def _sum(self) -> complex:
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise _Unreadable
+            raise ValueError
         value = self._product()
         while self._next() in ("+", "-"):
             value = value + self._product() if self._take() == "+" else value - self._product()
@@ -150,18 +147,18 @@ class _Parser:
         self.at += 1
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise _Unreadable
+            raise ValueError
         exponent = self._signed()
         self.depth -= 1
         if abs(exponent) > _LARGEST_POWER:
-            raise _Unreadable
+            raise ValueError
         return base**exponent
 
     @staticmethod
     def _factorial(value: complex) -> complex:
         number = round(value.real)
         if value != number or not 0 <= number <= 100:  # noqa: PLR2004 - 170! is the last that a float holds
-            raise _Unreadable
+            raise ValueError
         return float(math.factorial(number))
 
     def _atom(self) -> complex:
@@ -178,12 +175,12 @@ class _Parser:
             return _CONSTANTS[token]
         if (len(token) == 1 and token.isalpha()) or token in _GREEK:
             return _letter(token, self.place)
-        raise _Unreadable
+        raise ValueError
 
     def _grouped(self, opening: str) -> complex:
         value = self._sum()
         if self._take() != {"(": ")", "{": "}", "[": "]", "|": "|"}[opening]:
-            raise _Unreadable
+            raise ValueError
         return complex(abs(value)) if opening == "|" else value
 
     def _number(self, token: str) -> complex:

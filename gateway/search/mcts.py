@@ -32,14 +32,16 @@ class Mcts:
     """How many simulations, how many at a time, and how many draws a chain may take.
 
     ``exploration`` is UCB1's constant. A node visited n times may have ``widening`` · √n children. The
-    answer's path goes by value through nodes of at least ``visit_floor`` visits.
+    answer's path goes by value through nodes of at least ``visit_floor`` visits. The defaults were best
+    among several on simulated chains of which each step is right with a chance of 0.4; more at a time
+    answers sooner, and finds less for the same draws.
     """
 
     simulations: int = parameters.size(_SIZES["simulations"])
     depth: int = parameters.size(_SIZES["depth"])
-    parallel: int = parameters.size(4)
-    exploration: float = parameters.share(0.7)
-    widening: int = parameters.size(2)
+    parallel: int = parameters.size(2)
+    exploration: float = parameters.share(0.2)
+    widening: int = parameters.size(1)
     visit_floor: int = parameters.size(2)
     accept: float = parameters.share(0.99)
     temperature: float = parameters.temperature(0.8)

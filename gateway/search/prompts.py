@@ -73,6 +73,4 @@ def solve(part: str) -> tuple[Turn, ...]:
 def compose(parts: Sequence[str], results: Sequence[str]) -> tuple[Turn, ...]:
     """Have the results of the parts put together."""
     listed = "\n\n".join(f"Part: {part}\nResult: {result}" for part, result in zip(parts, results, strict=True))
-    return (
-        Turn("user", f"The parts of my request have been solved:\n\n{listed}\n\nGive the whole answer from these."),
-    )
+    return (Turn("user", f"The parts of my request are solved:\n\n{listed}\n\nGive the whole answer from these."),)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -98,7 +98,9 @@ def _item(line: str, place: str) -> Item:
     return Item(name, traces)
 
 
-def _trace(row: dict[str, Any]) -> Trace:
+def _trace(row: Any) -> Trace:
+    if not isinstance(row, Mapping):
+        raise TypeError("traces")
     text, answer, score = row.get("text"), row.get("answer"), row.get("prm_score")
     if text is None and answer is None and "answer" not in row:
         raise KeyError("text")

@@ -7,6 +7,7 @@ leader, and stops at a level. All look after every stage; what repeated looking 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -65,10 +66,11 @@ def forecast(standing: Standing) -> float:
     an answer is as likely to come again as it has come, and all that is new goes to the runner-up,
     which errs towards drawing more. Stopping on a predictive probability is the rule of adaptive
     trials (Lee and Liu 2008); since it looks ahead only to the last draw, looking often is harmless
-    where the urn is right.
+    where the urn is right. With more than a few draws to come the urn's limit is taken, in which the
+    two shares are those of a Beta distribution.
     """
     if standing.left > _MOST_FORESEEN:
-        return beta(standing)
+        return 1 - incomplete_beta(standing.leader, standing.runner_up + _NEW)
     chances = {(0, 0): 1.0}
     for step in range(standing.left):
         total = standing.drawn + step + _NEW
@@ -83,7 +85,7 @@ def forecast(standing: Standing) -> float:
 
 
 _NEW: Final = 0.5
-_MOST_FORESEEN: Final = 32
+_MOST_FORESEEN: Final = 16
 _EVEN: Final = 1e-12
 
 
@@ -116,11 +118,12 @@ def is_decided(stop: Stop, standing: Standing, level: float) -> bool:
 
 def draws_needed(stop: Stop, standing: Standing, level: float) -> int:
     """The fewest draws that can decide a vote, which they do if all agree with its leader."""
-    for more in range(1, standing.left + 1):
+
+    def decides(more: int) -> bool:
         agreed = Standing(standing.leader + more, standing.runner_up, standing.drawn + more, standing.left - more)
-        if is_decided(stop, agreed, level):
-            return more
-    return standing.left
+        return is_decided(stop, agreed, level)
+
+    return 1 + bisect_left(range(1, standing.left), True, key=decides) if standing.left else 0
 
 
 def conformal_level(levels: Sequence[float], losses: Sequence[Sequence[float]], target: float) -> float:

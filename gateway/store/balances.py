@@ -6,13 +6,13 @@ one statement: what is deleted meanwhile is counted once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.limits import Period, period_start
@@ -20,7 +20,7 @@ from gateway.domain.money import Usd, from_nanos
 from gateway.domain.tenancy import key_account, team_account
 from gateway.store.base import Database, open_async, translating
 from gateway.store.columns import UnixSeconds
-from gateway.store.tables import budgets, keys, requests, spent_before, teams
+from gateway.store.tables import budgets, keys, requests, spent_before
 
 HAIR_S = 0.001
 """How far a time that the database computes may be off."""
@@ -30,17 +30,13 @@ _LONGEST_REQUEST_S = 3600.0
 CHARGED_NANOS = func.coalesce(requests.c.charged_nanos, requests.c.cost_nanos)
 """What a request took from its budgets."""
 
-_ByKey: TypeAlias = Select[tuple[str, int]]
-"""Sums of nano-dollars by key."""
-
 
 @dataclass(frozen=True, slots=True)
 class BudgetedAccount:
-    """A key or a team that has a budget for a period, and since when there is that key or team."""
+    """A key or a team that has a budget for a period."""
 
     account: str
     period: Period
-    created_at: float
 
 
 class Balances:
@@ -51,18 +47,10 @@ class Balances:
 
     async def budgeted(self) -> tuple[BudgetedAccount, ...]:
         """Every account and period that has a budget."""
-        accounts = union_all(
-            select(literal("key:").concat(keys.c.id).label("id"), keys.c.created_at),
-            select(literal("team:").concat(teams.c.id).label("id"), teams.c.created_at),
-        ).subquery()
-        statement = (
-            select(budgets.c.account, budgets.c.period, accounts.c.created_at)
-            .join(accounts, accounts.c.id == budgets.c.account)
-            .order_by(budgets.c.account, budgets.c.period)
-        )
+        statement = select(budgets.c.account, budgets.c.period).order_by(budgets.c.account, budgets.c.period)
         async with self._connection() as connection:
             rows = (await connection.execute(statement)).all()
-        return tuple(BudgetedAccount(account, Period(period), created_at) for account, period, created_at in rows)
+        return tuple(BudgetedAccount(account, Period(period)) for account, period in rows)
 
     async def straddling(self, now: float) -> Mapping[str, Mapping[Period, Usd]]:
         """What requests cost that began before the current periods and ended in them, as in :meth:`spent`.
@@ -71,17 +59,22 @@ class Balances:
         these the two may be different ones.
         """
         ended_at = UnixSeconds(requests.c.started_at) + requests.c.total_s
+        starts: dict[Period, float] = {
+            period: period_start(period, now) for period in Period if period is not Period.TOTAL
+        }
+        logged = {
+            period: and_(
+                requests.c.started_at >= start - _LONGEST_REQUEST_S,
+                requests.c.started_at < start,
+                ended_at >= start - HAIR_S,
+            )
+            for period, start in starts.items()
+        }
+        carried = {period: spent_before.c.day == utc_day(start - 1) for period, start in starts.items()}
         return await self._sums(
-            now,
-            lambda start: (
-                _logged(
-                    requests.c.started_at >= start - _LONGEST_REQUEST_S,
-                    requests.c.started_at < start,
-                    ended_at >= start - HAIR_S,
-                ),
-                _carried(spent_before.c.overnight_nanos, spent_before.c.day == utc_day(start - 1)),
-            ),
-            tuple(period for period in Period if period is not Period.TOTAL),
+            tuple(starts),
+            _by_key(requests.c.key_id, CHARGED_NANOS, logged, or_(*logged.values())),
+            _by_key(spent_before.c.key_id, spent_before.c.overnight_nanos, carried, or_(*carried.values())),
         )
 
     async def spent(self, now: float) -> Mapping[str, Mapping[Period, Usd]]:
@@ -90,32 +83,33 @@ class Balances:
         Raises Unavailable or ConfigurationError when the database cannot be read. Requests of keys
         that no longer exist count for nobody.
         """
+        starts = {period: period_start(period, now) for period in Period}
+        logged = {period: requests.c.started_at >= start for period, start in starts.items()}
+        carried = {period: spent_before.c.day >= utc_day(start) for period, start in starts.items()}
         return await self._sums(
-            now,
-            lambda start: (
-                _logged(requests.c.started_at >= start),
-                _carried(spent_before.c.nanos, spent_before.c.day >= utc_day(start)),
-            ),
-            tuple(Period),
+            tuple(starts),
+            # A total holds all the others, so the log is gone through once.
+            _by_key(requests.c.key_id, CHARGED_NANOS, logged, logged[Period.TOTAL]),
+            _by_key(spent_before.c.key_id, spent_before.c.nanos, carried, carried[Period.TOTAL]),
         )
 
     async def _sums(
-        self, now: float, parts: Callable[[float], tuple[_ByKey, _ByKey]], periods: Sequence[Period]
+        self, periods: Sequence[Period], logged: Select[*tuple[Any, ...]], carried: Select[*tuple[Any, ...]]
     ) -> Mapping[str, Mapping[Period, Usd]]:
+        both = union_all(logged, carried).subquery()
+        statement = (
+            select(keys.c.id, keys.c.team_id, *(func.sum(both.c[period.value]) for period in periods))
+            .join(keys, keys.c.id == both.c.key_id)
+            .group_by(keys.c.id, keys.c.team_id)
+        )
         found: dict[str, dict[Period, int]] = {}
         async with self._connection() as connection:
-            for period in periods:
-                both = union_all(*parts(period_start(period, now))).subquery()
-                statement = (
-                    select(keys.c.id, keys.c.team_id, func.sum(both.c.nanos))
-                    .join(keys, keys.c.id == both.c.key_id)
-                    .group_by(keys.c.id, keys.c.team_id)
-                )
-                for key_id, team_id, nanos in await connection.execute(statement):
-                    accounts = [key_account(key_id)] + ([team_account(team_id)] if team_id else [])
-                    for account in accounts:
-                        sums = found.setdefault(account, dict.fromkeys(periods, 0))
-                        sums[period] += int(nanos)
+            rows = (await connection.execute(statement)).all()
+        for key_id, team_id, *amounts in rows:
+            for account in [key_account(key_id)] + ([team_account(team_id)] if team_id else []):
+                sums = found.setdefault(account, dict.fromkeys(periods, 0))
+                for period, nanos in zip(periods, amounts, strict=True):
+                    sums[period] += int(nanos)
         return {
             account: {period: from_nanos(nanos) for period, nanos in sums.items()} for account, sums in found.items()
         }
@@ -136,13 +130,12 @@ def utc_day(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).date().isoformat()
 
 
-def _logged(*chosen: ColumnElement[bool]) -> _ByKey:
-    """What the log has of the chosen requests."""
-    columns = requests.c
-    return select(columns.key_id, func.sum(CHARGED_NANOS).label("nanos")).where(*chosen).group_by(columns.key_id)
-
-
-def _carried(nanos: ColumnElement[int], chosen: ColumnElement[bool]) -> _ByKey:
-    """What was carried forward from requests that the log has no more."""
-    key_id = spent_before.c.key_id
-    return select(key_id, func.sum(nanos).label("nanos")).where(chosen).group_by(key_id)
+def _by_key(
+    key_id: ColumnElement[str],
+    amount: ColumnElement[int],
+    chosen: Mapping[Period, ColumnElement[bool]],
+    within: ColumnElement[bool],
+) -> Select[*tuple[Any, ...]]:
+    """Sums by key, a column for each period, in one go through the rows that any of them is ``within``."""
+    sums = [func.sum(case((each, amount), else_=0)).label(period.value) for period, each in chosen.items()]
+    return select(key_id, *sums).where(within).group_by(key_id)

@@ -169,11 +169,12 @@ async def test_a_silent_provider_times_out(
     provider: ToldServer, limits: dict[str, float], body: dict[str, Any]
 ) -> None:
     """The deadline of the call and the longest silence both end it, and hang up."""
-    provider.tell(
-        Told((b" ",), content_type="text/event-stream" if body.get("stream") else "application/json", ending="silence")
-    )
+    kind = "text/event-stream" if body.get("stream") else "application/json"
+    provider.tell(told_json(gemini({"text": "Paris"})), Told((b" ",), content_type=kind, ending="silence"))
+    upstream = upstream_at(provider.address)
+    await ask(upstream, calling(chat_body()))  # the first call imports litellm, which alone can take as long
     with pytest.raises(UpstreamTimedOut):
-        await ask(upstream_at(provider.address), calling(body, **limits))
+        await ask(upstream, calling(body, **limits))
     assert await asyncio.to_thread(provider.hung_up.wait, 10)
 
 

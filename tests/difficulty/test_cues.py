@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from gateway.difficulty.cues import CUES, ZONES, count_cues
 
 
 def _found(text: str, zone: str = "all") -> set[str]:
-    counts = count_cues(text).reshape(len(ZONES), len(CUES))[ZONES.index(zone)]
+    counts = np.reshape(count_cues(text), (len(ZONES), len(CUES)))[ZONES.index(zone)]
     return {cue for cue, count in zip(CUES, counts, strict=True) if count}
 
 

@@ -13,9 +13,10 @@ from gateway.domain.key import Key
 from gateway.domain.limits import Account, Budget, Limits, Period
 from gateway.domain.model import Model
 from gateway.domain.money import usd
-from gateway.domain.pricing import per_mtok
+from gateway.domain.pricing import Price, per_mtok
 from gateway.domain.record import RaisedCeiling
 from gateway.errors import (
+    BudgetExhausted,
     Unavailable,
     UpstreamDenied,
     UpstreamFailed,
@@ -58,12 +59,19 @@ class Second(ScriptedUpstream):
     name = "second"
 
 
-def _house(kept: Kept, first: list[Play], second: list[Play], *, retries: int = 0) -> House:
+def _house(
+    kept: Kept,
+    first: list[Play],
+    second: list[Play],
+    *,
+    retries: int = 0,
+    policy: str = POLICY,
+    first_usd: str = "2",
+) -> House:
     house = house_of(ScriptedUpstream(Dialect.OPENAI_CHAT, *first), kept, retries=retries)
-    price = per_mtok(input_per_mtok=Decimal(0), output_per_mtok=Decimal(2))
     models = {
-        "first": Model("first", "scripted", "first", price, 1000, 100),
-        "second": Model("second", "second", "second", price, 1000, 100),
+        "first": Model("first", "scripted", "first", _price(first_usd), 1000, 100),
+        "second": Model("second", "second", "second", _price("2"), 1000, 100),
     }
     terms = house.catalog.terms["scripted"]
     house.catalog = replace(
@@ -71,9 +79,13 @@ def _house(kept: Kept, first: list[Play], second: list[Play], *, retries: int = 
         models=models,
         upstreams={**house.catalog.upstreams, "second": Second(Dialect.OPENAI_CHAT, *second)},
         terms={"scripted": terms, "second": terms},
-        policies=put_in_force({"default": read_policy("default", POLICY)}, models, house.catalog.defaults),
+        policies=put_in_force({"default": read_policy("default", policy)}, models, house.catalog.defaults),
     )
     return house
+
+
+def _price(output_usd: str) -> Price:
+    return per_mtok(input_per_mtok=Decimal(0), output_per_mtok=Decimal(output_usd))
 
 
 def _key(budget: str) -> Key:
@@ -179,3 +191,60 @@ async def test_the_place_at_the_first_upstream_is_given_back() -> None:
     house = _house(Kept(), [Play(refusal=UpstreamFailed("reset", is_unbilled=True))], [ANSWERED])
     await _served(house, _key("1"))
     assert house.lanes.under_way() == {"scripted": 0, "second": 0}
+
+
+async def test_an_arm_that_was_not_called_leaves_no_trace_in_the_record() -> None:
+    """Where there is no money for the fallback, plan, model and remarks are those of the arm that was called."""
+    kept = Kept()
+    second = POLICY.replace("second: {model: second}", "second: {model: second, effort: high}")
+    house = _house(kept, [Play(refusal=UpstreamFailed("cut off"))], [ANSWERED], policy=second)
+    with pytest.raises(UpstreamFailed, match="cut off"):
+        await _served(house, _key("0.00015"))
+    (record,) = kept.records
+    assert record.degraded == ()
+    assert record.plan is not None
+    assert record.plan.ceilings.output_tokens == 50
+
+
+async def test_budgets_are_told_of_only_where_the_request_was_turned_away() -> None:
+    """An arm that the budget buys is no refusal; without one, the budget itself is what the client is told of."""
+    kept = Kept()
+    house = _house(kept, [], [ANSWERED], first_usd="20")
+    await _served(house, _key("0.0002"))
+    assert kept.records[0].degraded == ("second instead of first: the budget leaves no more",)
+    assert not len(house.crossings)
+    house = _house(Kept(), [], [], first_usd="20")
+    with pytest.raises(BudgetExhausted, match="budget") as refused:
+        await _served(house, _key("0.00005"))
+    assert refused.value.account == "key:k1"
+    assert list(house.crossings.take()[1]) == [("key:k1", Period.TOTAL)]
+
+
+EMPTIED = json.loads(ANSWER)
+EMPTIED["choices"][0] |= {"message": {"role": "assistant", "content": ""}, "finish_reason": "length"}
+
+
+async def test_an_emptied_answer_is_not_asked_of_another_arm() -> None:
+    """Where asking once more fails, the answer that is there counts, and its arm is the one on record."""
+    kept = Kept()
+    fault = Play(refusal=UpstreamFailed("reset", is_unbilled=True))
+    thinking = POLICY.replace("first: {model: first}", "first: {model: first, effort: high}") + "retry_empty: true\n"
+    house = _house(kept, [Play((json.dumps(EMPTIED).encode(),)), fault], [ANSWERED], policy=thinking)
+    reply = await _served(house, _key("1"))
+    assert (b"x-ponder-arm", b"first") in reply.headers
+    (record,) = kept.records
+    assert [call.upstream for call in record.calls] == ["scripted", "scripted"]
+    assert record.degraded[-1].endswith("asking again failed (upstream_failed)")
+
+
+async def test_what_two_arms_cannot_do_is_said_once() -> None:
+    """A remark that holds for the arm that failed and for the one that answers stands once in the answer."""
+    kept = Kept()
+    thinking = POLICY.replace("{model: first}", "{model: first, effort: high}")
+    thinking = thinking.replace("{model: second}", "{model: second, effort: high}")
+    house = _house(kept, [Play(refusal=UpstreamFailed("reset", is_unbilled=True))], [ANSWERED], policy=thinking)
+    await _served(house, _key("1"))
+    assert kept.records[0].degraded == (
+        "effort high sent as a system prompt: this model does not think by itself",
+        "fell back to second after upstream_failed",
+    )

@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
+from gateway.adapters.limits_memory import MemoryPurse
 from gateway.domain.ask import Hints
 from gateway.domain.chat import Dialect
 from gateway.domain.key import Key, Names, Scope
 from gateway.domain.limits import Account, Budget, Limits, Period
 from gateway.domain.model import Model
 from gateway.domain.money import Usd, usd
-from gateway.domain.prediction import Category, Difficulty, Prediction, Prompt, Source
+from gateway.domain.prediction import Anchor, Category, Difficulty, Prediction, Prompt, Source
 from gateway.domain.pricing import per_mtok
-from gateway.errors import Forbidden, InvalidRequest, UnknownModel
+from gateway.domain.record import Result
+from gateway.domain.thinking import Wish
+from gateway.errors import Forbidden, InvalidRequest, Unavailable, UnknownModel, UpstreamRateLimited
 from gateway.flow.deciding import decide_again, plan_route
 from gateway.flow.exchange import Exchange
 from gateway.flow.house import House
@@ -245,3 +248,112 @@ async def test_a_policy_that_observes_never_stands_in_the_way() -> None:
     assert exchange.observed is not None
     assert exchange.observed.is_observed
     assert "would have refused it" in exchange.observed.reasons[0]
+
+
+async def test_a_fallback_has_an_output_limit_of_its_own() -> None:
+    """The arm that answers instead may write what the ceiling pays for at its price, not at the first arm's."""
+    house = _house(POLICY.replace("max_cost_usd: 1", "max_cost_usd: 0.01"), dialect=Dialect.ANTHROPIC_MESSAGES)
+    house.classify = _says(Category.MATH)
+    exchange = await _planned(house, n=2, max_tokens=None)
+    assert exchange.answered_by is not None
+    assert exchange.plan is not None
+    limits = exchange.plan.fallback_output_tokens
+    assert exchange.plan.ceilings.output_tokens == limits["cheap"] > 2_000
+
+
+async def test_a_second_decision_forgets_the_fallback_of_the_first() -> None:
+    """The arm of the second decision is the one that answers, whichever stood in after the first."""
+    house = _house(dialect=Dialect.ANTHROPIC_MESSAGES)
+    house.classify = _says(Category.MATH)
+    budget = Limits(budgets=(Budget(usd(Decimal("0.0003")), Period.TOTAL),))
+    exchange = await _planned(house, replace(KEY, accounts=(Account("key:k1", budget),)), n=2)
+    assert exchange.answered_by is not None
+    await decide_again(exchange)
+    assert _arm(exchange) == "cheap"
+    assert exchange.answered_by is None
+
+
+async def test_a_second_decision_asks_no_model_again() -> None:
+    """What kind of ask it is does not change with the money that is left."""
+    house = _house(CHAIN)
+    house.classify = _says(Category.CHAT, 0.4)
+    judge = Says(None)
+    house.judge = judge
+    exchange = await _planned(house)
+    await decide_again(exchange)
+    assert judge.asked == 1
+
+
+@pytest.mark.parametrize("model", ["small", "auto"])
+async def test_who_only_observes_asks_no_model(model: str) -> None:
+    """Trying a policy costs the caller neither time nor money: its judge is not asked."""
+    house = _house(CHAIN + "mode: observe\n")
+    house.classify = _says(Category.CHAT, 0.4)
+    judge = Says(Prediction(Category.MATH, 1.0, Source.LLM))
+    house.judge = judge
+    exchange = await _planned(house, model=model)
+    assert exchange.observed is not None
+    assert judge.asked == 0
+
+
+async def test_a_question_of_our_own_is_not_observed() -> None:
+    """What a classifier asks a model is no traffic that a policy is tried on."""
+    house = _house(POLICY + "mode: observe\n")
+    ask = replace(arrival(Dialect.OPENAI_CHAT, is_stream=False, model="small").ask, model="small")
+    exchange = Exchange(ask, KEY, house)
+    exchange.wish = Wish(effort="none")
+    await plan_route(exchange)
+    assert exchange.observed is None
+
+
+async def test_what_an_observing_policy_cannot_find_out_stands_in_nobodys_way() -> None:
+    """Where balances cannot be read, a named model's ask is served, and the observed plan says what was missing."""
+
+    class Away(MemoryPurse):
+        async def spent(self, account: str, period: Period, *, now: float) -> tuple[Usd, Usd]:
+            raise Unavailable("balances are away")
+
+    broke = "{name: broke, when: {remaining_budget_usd: {below: 1}}, arm: cheap}"
+    house = _house(POLICY.replace("rules:", f"rules:\n  - {broke}") + "mode: observe\n")
+    house.purse = Away()
+    budget = Limits(budgets=(Budget(usd(Decimal(1)), Period.TOTAL),))
+    exchange = await _planned(house, replace(KEY, accounts=(Account("key:k1", budget),)), model="small")
+    assert exchange.observed is not None
+    assert exchange.observed.reasons[0].endswith("would have refused it: balances are away")
+
+
+async def test_a_failing_model_is_avoided_and_not_the_upstream_of_its_name() -> None:
+    """A breaker is of one model at one upstream, whatever else bears the model's name."""
+    house = _house()
+    house.classify = _says(Category.CHAT)
+    models = {**house.catalog.models, "elsewhere": replace(house.catalog.models["small"], name="elsewhere")}
+    read = read_policy("default", POLICY.replace("model: small", "model: elsewhere"))
+    policies = put_in_force({"default": read}, models, house.catalog.defaults)
+    house.catalog = replace(house.catalog, models=models, policies=policies)
+    failing = await _planned(house)
+    failing.end_call(failing.begin_call({}, {}), Result.FAILED, error=UpstreamRateLimited("slow down"))
+    decided = (await _planned(house)).plan
+    assert decided is not None
+    assert decided.arm.name == "dear"
+    (drop,) = decided.dropped
+    assert drop.reason == "elsewhere is not to be called now: its upstream limits our rate"
+
+
+async def test_a_stored_response_that_no_arm_can_continue_is_the_clients_to_change() -> None:
+    """Trying again later would not help: the message says where the response is stored."""
+    kept = Kept()
+    kept.remember("resp_1", AnswerHome("third", KEY.id))
+    house = _house(kept=kept, first=Dialect.OPENAI_RESPONSES)
+    ask = arrival(Dialect.OPENAI_RESPONSES, is_stream=False, model="auto", previous_response_id="resp_1").ask
+    with pytest.raises(InvalidRequest, match="stored at upstream third"):
+        await plan_route(Exchange(replace(ask, model="auto"), KEY, house))
+
+
+async def test_an_arm_that_is_named_is_classified_like_any() -> None:
+    """Its plan has the difficulty that the policy cuts from the predicted success, and says when it is capped."""
+    house = _house(POLICY.replace("max_cost_usd: 1", "max_cost_usd: 0.005"))
+    house.classify = Says(Prediction(Category.MATH, 0.9, Source.LEARNED, {Anchor.WEAK: 0.01}))
+    plan = (await _planned(house, model="arm:dear", max_tokens=None)).plan
+    assert plan is not None
+    assert plan.difficulty == Difficulty.VERY_HARD
+    assert plan.reasons[1] == f"at most {plan.ceilings.output_tokens} output tokens fit under $0.005"

@@ -30,7 +30,7 @@ class RecordingPurse(MemoryPurse):
         self.asked = 0
         self.settled: list[str] = []
         self.renewed: list[list[str]] = []
-        self.fault: Unavailable | None = None
+        self.fault: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -85,6 +85,21 @@ async def test_an_ending_that_cannot_be_told_is_told_later() -> None:
     await settlements.close(within_s=10)
     assert sorted(purse.settled) == ["first", "second"]
     assert settlements.waiting == 0
+
+
+async def test_a_fault_of_ours_keeps_no_other_ending_back(caplog: pytest.LogCaptureFixture) -> None:
+    """An ending that the purse fails on is left for the journal, with the fault in the log; the next ones are told."""
+    purse = RecordingPurse()
+    settlements = Settlements(purse, FixedClock(), lease_s=60)
+    first, second = [await _held(purse, settlements, name) for name in ("first", "second")]
+    purse.fault = KeyError("books")
+    settlements.start()
+    settlements.end(first, usd(Decimal("0.01")), 3)
+    await until(lambda: not settlements.waiting)
+    settlements.end(second, usd(Decimal("0.02")), 3)
+    await settlements.close(within_s=10)
+    assert purse.settled == ["second"]
+    assert "left for the journal" in caplog.text
 
 
 async def test_endings_do_not_wait_for_each_other() -> None:

@@ -217,3 +217,26 @@ async def test_the_last_attempts_error_is_the_clients(kept: Kept) -> None:
     with pytest.raises(UpstreamError, match="second"):
         await _open(kept, Play(refusal=UpstreamFailed("first")), Play((UpstreamFailed("second"),)))
     assert [call.error for call in _only(kept).calls] == ["upstream_failed: first", "upstream_failed: second"]
+
+
+@pytest.mark.parametrize(
+    ("delta", "finish", "emptied"),
+    [
+        ({"reasoning_content": "Hm."}, "length", True),
+        ({"reasoning_content": "Hm.", "content": "\n"}, "length", True),
+        ({"reasoning_content": "Hm."}, "stop", False),
+        ({"content": "Yes."}, "length", False),
+    ],
+    ids=["only thinking", "thinking and a line's end", "an end of its own", "text"],
+)
+async def test_a_translated_stream_that_thinking_emptied_is_counted(
+    kept: Kept, delta: dict[str, str], finish: str, *, emptied: bool
+) -> None:
+    """It is told by what came, since not every provider counts thinking apart."""
+    last = _event({"id": "c1", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+    house = house_of(ScriptedUpstream(Dialect.OPENAI_CHAT, Play((last + USAGE + DONE,))), kept)
+    reply = await serve(arrival(Dialect.ANTHROPIC_MESSAGES, is_stream=True), house)
+    assert isinstance(reply, Streamed)
+    await _all(reply)
+    assert _only(kept).result is Result.ANSWERED
+    assert (b'ponder_answers_emptied_total{model="m"} 1.0' in house.meter.render()) is emptied

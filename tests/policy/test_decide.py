@@ -276,7 +276,10 @@ def test_a_conversation_keeps_its_arm_while_that_can_be_used() -> None:
     sticky = replace(NOW, sticky_arm="fast")
     kept = plan(snapshots=sticky, u=0.0)
     assert (kept.arm.name, kept.propensities) == ("fast", {"fast": 1.0})
-    assert plan(snapshots=replace(sticky, unhealthy={})).arm.name == "fast"
+    failing = replace(sticky, unhealthy={"haiku": "overloaded"})
+    assert plan(snapshots=failing).arm.name == "think-hard"
+    assert plan(facts=ask(is_tool_turn=True), snapshots=failing).arm.name == "fast"
+    assert plan(facts=ask(is_tool_turn=True), snapshots=replace(sticky, latencies=_slow(fast=61))).arm.name == "fast"
     assert plan(snapshots=sticky, facts=ask(prompt_tokens=200_000)).arm.name == "think-hard"
     loose = policy_of(policy_of().text + "sticky: false\n")
     assert plan(loose, snapshots=sticky).arm.name == "think-hard"

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.domain.arm import Arm, Strategy
 from gateway.domain.ask import Hints
+from gateway.domain.capability_table import find
 from gateway.domain.latency import ANY, ENOUGH_SAMPLES, Bucket, Latencies, Latency, output_bucket, prompt_bucket
 from gateway.domain.pricing import Price, Schedule, TokenClass, complete
 from gateway.errors import BudgetExhausted
@@ -50,6 +51,16 @@ def test_a_model_may_be_avoided_by_its_own_name() -> None:
     decided = plan(snapshots=replace(NOW, unhealthy={"sonnet": "no such model"}))
     assert decided.arm.name == "fast"
     assert {drop.option: drop.reason for drop in decided.dropped}["think-hard"].endswith("now: no such model")
+
+
+def test_a_model_that_only_streams_serves_only_streams() -> None:
+    """What a model cannot serve, whatever is done about its thinking, drops its arms in its own words."""
+    streaming = replace(HAIKU, capability=find("qwen", "qwq-plus"))
+    work = ready(simple("[{name: r, arm: fast}]"), {**MODELS, "haiku": streaming})
+    refused = plan(work)
+    assert refused.arm.name == "think"
+    assert refused.dropped[0].reason == "model haiku always thinks, and answers in streams only"
+    assert plan(work, replace(ask(), is_stream=True)).arm.name == "fast"
 
 
 def test_a_prompt_counts_for_no_more_than_the_context_holds() -> None:

@@ -51,6 +51,18 @@ def test_max_cost_is_held_against_the_worst_case_at_its_edge() -> None:
         plan_pinned(_MODEL, replace(exact, candidates=2), _DEFAULTS)
 
 
+def test_max_cost_covers_the_tier_and_the_searches_that_are_asked_for() -> None:
+    """The provider's own searches at their fee, and the dearer tier where the request names it."""
+    price = replace(_PRICE, web_search_usd=Decimal("0.01"), tiers={"priority": _PRICE.standard.times(Decimal(2))})
+    model = replace(_MODEL, price=price)
+    least = replace(_DEMAND, hints=Hints(max_cost_usd=Decimal("0.002")))
+    assert plan_pinned(model, least, _DEFAULTS).ceilings.cost == Decimal("0.002")
+    with pytest.raises(BudgetExhausted, match=r"up to \$0\.022"):
+        plan_pinned(model, replace(least, web_searches_at_most=2), _DEFAULTS)
+    with pytest.raises(BudgetExhausted, match=r"up to \$0\.004"):
+        plan_pinned(model, replace(least, service_tier="priority"), _DEFAULTS)
+
+
 def test_a_model_without_a_price_is_refused_with_the_remedy() -> None:
     """Unpriced is never zero: it is refused, unless the operator allowed it."""
     unpriced = replace(_MODEL, price=None)

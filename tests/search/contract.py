@@ -40,6 +40,24 @@ _QUICK = settings(
     suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
 )
 _CHANCES = st.sampled_from([0.0, 0.1, 0.5, 1.0])
+_CEILINGS = st.builds(
+    Ceilings,
+    draws=st.integers(1, 40),
+    tokens=st.none() | st.integers(1, 3000),
+    depth=st.none() | st.integers(1, 5),
+    cost=st.none() | st.integers(0, 20_000),
+)
+_MANNERS = st.builds(
+    Manners,
+    fails=_CHANCES,
+    is_empty=_CHANCES,
+    is_cut=_CHANCES,
+    repeats=st.sampled_from([0.0, 0.5]),
+    scoring_fails=_CHANCES,
+    scores_are_odd=_CHANCES,
+    answers=st.integers(1, 5),
+    time_up_after=st.none() | st.integers(0, 30),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,33 +101,10 @@ class StrategyContract:
     case: ClassVar[Case]
 
     @_QUICK
-    @given(
-        seed=st.integers(0, 10_000),
-        draws=st.integers(1, 40),
-        tokens=st.none() | st.integers(1, 3000),
-        depth=st.none() | st.integers(1, 5),
-        cost=st.none() | st.integers(0, 20_000),
-        chances=st.tuples(_CHANCES, _CHANCES, _CHANCES, _CHANCES, _CHANCES, _CHANCES),
-        answers=st.integers(1, 5),
-        time_up_after=st.none() | st.integers(0, 30),
-    )
-    def test_keeps_its_ceilings_whatever_comes_back(
-        self,
-        seed: int,
-        draws: int,
-        tokens: int | None,
-        depth: int | None,
-        cost: int | None,
-        chances: tuple[float, ...],
-        answers: int,
-        time_up_after: int | None,
-    ) -> None:
+    @given(ceilings=_CEILINGS, manners=_MANNERS, seed=st.integers(0, 10_000))
+    def test_keeps_its_ceilings_whatever_comes_back(self, ceilings: Ceilings, manners: Manners, seed: int) -> None:
         """No answer, failure, score or order of events brings it over a ceiling, or makes it refer to what is not."""
-        fails, is_empty, is_cut, repeats, scoring_fails, scores_are_odd = chances
-        manners = Manners(
-            fails, is_empty, is_cut, min(repeats, 0.5), scoring_fails, scores_are_odd, 0.3, answers, time_up_after
-        )
-        task = replace(TASK, ceilings=Ceilings(draws, tokens, depth, cost), seed=seed)
+        task = replace(TASK, ceilings=ceilings, seed=seed)
         stand_in = StandIn(task, manners, seed)
         winner = stand_in.run(self.case.start(task))
         assert stand_in.draws <= self.case.calls_at_most

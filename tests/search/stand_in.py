@@ -90,9 +90,9 @@ class StandIn:
                 self.log.append(command)
                 event = self._do(command)
         except StopIteration as done:
-            assert isinstance(done.value, Winner)
-            self._check_winner(done.value)
-            return done.value
+            winner: Winner = done.value
+        self._check_winner(winner)
+        return winner
 
     @property
     def draws(self) -> int:
@@ -186,7 +186,7 @@ class StandIn:
         if rng.random() < manners.scores_are_odd:
             odd = [(), (float("nan"),), (float("inf"), 0.5), (-3.0, 12.5), (0.0,) * 40]
             return Scored(draw, rng.choice(odd))
-        steps = max(1, self.chains[draw].count("\n\n"))
+        steps = max(1, len([step for step in self.chains[draw].split("\n\n") if step]))
         return Scored(draw, tuple(rng.random() for _ in range(steps)))
 
     def _cancel(self, draw: DrawId) -> None:

@@ -25,7 +25,8 @@ _SAMPLING: Mapping[str, tuple[object, ...]] = {
 }
 """Sampling parameters, and the values that say what happens anyway: those are dropped without a word."""
 
-_FORCED = frozenset({"any", "tool", "required", "function", "custom", "allowed_tools"})
+_FORCED = ("any", "tool", "required", "function", "custom", "allowed_tools")
+_FORMS = ("json_object", "json_schema")
 
 
 def reason_not_to_think(draft: Draft, *, has_budget: bool) -> str | None:
@@ -92,7 +93,7 @@ def forces_tools(draft: Draft) -> bool:
     """Whether the request demands that a tool be called."""
     choice: Any = draft.get("tool_choice")
     if isinstance(choice, Mapping):
-        return choice.get("type") in _FORCED
+        choice = choice.get("type")
     return isinstance(choice, str) and choice in _FORCED
 
 
@@ -112,14 +113,14 @@ def demands_form(draft: Draft) -> bool:
     text = draft.members("text").get("format")
     responses = text.get("type") if isinstance(text, Mapping) else None
     messages = draft.members("output_config").get("format")
-    return bool({chat, responses} & {"json_object", "json_schema"}) or messages is not None
+    return chat in _FORMS or responses in _FORMS or messages is not None
 
 
 def thinks_anyway(draft: Draft) -> bool:
     """Whether the request makes the model think as it stands: by its own fields, or by default."""
     thinking = draft.members("thinking").get("type")
     if thinking is not None:
-        return thinking in {ThinkingMode.ENABLED.value, ThinkingMode.ADAPTIVE.value}
+        return thinking in (ThinkingMode.ENABLED.value, ThinkingMode.ADAPTIVE.value)
     effort = draft.get("reasoning_effort") or draft.members("reasoning").get("effort")
     if isinstance(effort, str):
         return effort != "none"

@@ -365,3 +365,17 @@ def test_a_wish_is_checked() -> None:
         Wish("much")
     with pytest.raises(ValueError, match="0 or more"):
         Wish(thinking_tokens=-1)
+
+
+@pytest.mark.parametrize("odd", [[], {}, [[]]], ids=["a list", "an object", "lists"])
+def test_odd_members_are_passed_over(odd: Any) -> None:
+    """What a client wrote into a type is its upstream's to refuse, and never a fault of ours."""
+    for body in (
+        {"tool_choice": {"type": odd}},
+        {"tool_choice": odd},
+        {"thinking": {"type": odd}},
+        {"response_format": {"type": odd}, "text": {"format": {"type": odd}}},
+    ):
+        for wish in (Wish(), Wish("high"), Wish("none")):
+            assert messages("claude-haiku-4-5", wish, 64_000, **body).requested == wish.record
+            assert chat("local", "plain-model", wish, **body).requested == wish.record
