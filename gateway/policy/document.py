@@ -14,10 +14,11 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 from gateway.domain.arm import Strategy
 from gateway.domain.effort import LEVELS
 from gateway.domain.prediction import Anchor, Difficulty
+from gateway.domain.search_sizes import NEEDS_VERIFIER
 from gateway.domain.tiers import DEFAULT_CUTS
 from gateway.policy.conditions import Conditions
 from gateway.policy.forms import NAME, CategoryPath, Duration, OrElse, Strict, Words
-from gateway.policy.strategies import NEEDS_VERIFIER, PARAMETERS
+from gateway.policy.strategies import PARAMETERS
 
 GAIN = "gain"
 """Where an arm is named before anything is certified, this word asks for the one that predicted gain chooses."""

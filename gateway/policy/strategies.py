@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gateway.domain.arm import Arm, Strategy
+from gateway.domain.search_sizes import SIZES
 
 PARAMETERS: Final[Mapping[Strategy, frozenset[str]]] = {
     Strategy.GREEDY: frozenset(),
@@ -21,20 +22,12 @@ PARAMETERS: Final[Mapping[Strategy, frozenset[str]]] = {
 }
 """The parameters of each strategy, as arms name them."""
 
-NEEDS_VERIFIER: Final = frozenset({Strategy.BEAM, Strategy.DVTS, Strategy.MCTS, Strategy.REPAIR})
-"""Strategies that cannot choose between steps without a score."""
-
-ASSUMED: Final[Mapping[str, int]] = {
-    "max_samples": 8, "beams": 16, "expand": 1, "groups": 4, "depth": 8, "simulations": 50, "rounds": 2, "parts": 4,
-}  # fmt: skip
-"""What holds where an arm leaves a parameter out: the sizes at which the literature reports each strategy."""
-
 
 def calls_at_most(arm: Arm) -> int:
     """The most model calls that an answer of this arm can take; a cascade's are those of its arms."""
 
     def value(name: str) -> int:
-        return int(arm.parameters.get(name, ASSUMED[name]))
+        return int(arm.parameters.get(name, SIZES[arm.strategy][name]))
 
     return _CALLS[arm.strategy](arm.parameters, value)
 
