@@ -11,6 +11,7 @@ import json
 import re
 import struct
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -74,7 +75,7 @@ class _Met:
 class StaticEmbedding:
     """Texts to vectors; holds a tokenizer and the mapped table, and changes neither."""
 
-    __slots__ = ("_adding", "_fading", "_met", "_spaces", "_table", "_tokenizer")
+    __slots__ = ("_adding", "_met", "_spaces", "_table", "_tokenizer")
 
     def __init__(self, tokenizer: Tokenizer, table: NDArray[np.float16]) -> None:
         self._tokenizer = tokenizer
@@ -84,7 +85,6 @@ class StaticEmbedding:
         self._spaces: dict[str, list[int]] = {} if space is None else {" ": [space]}
         self._adding = Lock()
         self._met = self._afresh()
-        self._fading = np.exp(-np.arange(_MOST_TOKENS, dtype=np.float32) / np.float32(_FADE))
 
     @classmethod
     def load(cls) -> StaticEmbedding:
@@ -109,7 +109,7 @@ class StaticEmbedding:
         if not ids:
             return np.zeros(EMBEDDED, dtype=np.float32)
         zones = self._weighted(ids, met)
-        lengths = np.sqrt(np.einsum("ij,ij->i", zones, zones))
+        lengths = np.sqrt(np.vecdot(zones, zones))
         zones /= np.maximum(lengths, _SHORTEST)[:, np.newaxis]
         return zones.reshape(-1)
 
@@ -150,16 +150,22 @@ class StaticEmbedding:
     def _weighted(self, ids: list[int], met: _Met) -> NDArray[np.float32]:
         """The sums of the tokens' vectors, weighing all alike, the first ones more, and the last ones more."""
         count = len(ids)
-        weights = np.empty((3, count), dtype=np.float32)
-        weights[0] = 1
-        weights[1] = self._fading[:count]
-        weights[2] = weights[1, ::-1]
+        weights = _zone_weights(count)
         if count > _FEW:
             # Grids and tables repeat a few tokens hundreds of times: each is fetched once.
             tokens, places = np.unique(np.array(ids), return_inverse=True)
             weights = np.stack([np.bincount(places, row) for row in weights]).astype(np.float32)
             return np.asarray(weights @ met.rows.take(met.places.take(tokens), axis=0))
         return np.asarray(weights @ met.rows.take(met.places.take(ids), axis=0))
+
+
+@lru_cache(maxsize=128)
+def _zone_weights(count: int) -> NDArray[np.float32]:
+    """What each of so many tokens weighs in the whole text, at its beginning and at its end."""
+    fading = np.exp(-np.arange(count, dtype=np.float32) / np.float32(_FADE))
+    weights = np.stack((np.ones_like(fading), fading, fading[::-1]))
+    weights.setflags(write=False)
+    return weights
 
 
 def _folder() -> Path:

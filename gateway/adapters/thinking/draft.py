@@ -39,7 +39,7 @@ class Draft:
     def members(self, name: str) -> dict[str, Any]:
         """The members of an object field; none where it is no object."""
         value = self.get(name)
-        return dict(value) if value is not None and isinstance(value, Mapping) else {}
+        return dict(value) if isinstance(value, dict) else {}
 
     def set(self, name: str, value: Any) -> None:
         """Set a top-level field."""
