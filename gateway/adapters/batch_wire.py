@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from gateway.domain.chat import Dialect
 from gateway.errors import InvalidRequest, UpstreamFailed
 from gateway.ports import UpstreamCall
 
+_log = logging.getLogger(__name__)
 CALL_S = 60.0
 """For a call that answers at once."""
 TRANSFER_S = 600.0
@@ -36,18 +38,31 @@ async def post(transport: Transport, path: str, body: bytes, content_type: str, 
 
 
 async def lines(transport: Transport, path: str) -> AsyncIterator[dict[str, Any]]:
-    """The JSON objects of a file, one a line, as they come. Raises UpstreamError."""
+    """The JSON objects of a file, one a line, as they come. Raises UpstreamError.
+
+    A line that is none is passed over, with a word in the log: asking again would bring it again.
+    """
     rest = b""
     async with transport.fetch(path, timeout_s=TRANSFER_S) as reply:
         async for chunk in reply.chunks():
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
-                if line.strip():
-                    yield read_object(transport.name, path, line)
+                if (document := _read_line(transport.name, line)) is not None:
+                    yield document
             if len(rest) > _MOST_LINE_BYTES:
                 raise UpstreamFailed(f"upstream {transport.name} sent a result larger than {_MOST_LINE_BYTES} bytes")
-    if rest.strip():
-        yield read_object(transport.name, path, rest)
+    if (document := _read_line(transport.name, rest)) is not None:
+        yield document
+
+
+def _read_line(name: str, line: bytes) -> dict[str, Any] | None:
+    if not line.strip():
+        return None
+    try:
+        return read_object(name, "a result line", line)
+    except UpstreamFailed as fault:
+        _log.warning("a line of a batch's results is passed over: %s", fault.message)
+        return None
 
 
 def read_object(name: str, path: str, raw: bytes) -> dict[str, Any]:

@@ -72,6 +72,13 @@ async def decide_again(exchange: Exchange) -> Route:
 async def _follow(exchange: Exchange, plan: Plan) -> Route:
     """The call to the plan's arm, or to the first of its fallbacks whose provider can be told what the ask says."""
     exchange.plan = plan
+    limit, model = plan.ceilings.output_tokens, model_of(exchange, plan.arm)
+    if (
+        exchange.demand.output_tokens_asked is None
+        and limit is not None
+        and limit < (model.max_output_tokens or limit + 1)
+    ):
+        exchange.remark(f"capped: {limit} output tokens are what the cost ceiling leaves")
     is_tool_turn = plan.facts.get("tool_turn", False)
     exchange.fallbacks = [] if is_tool_turn else list(plan.fallbacks)  # a tool loop is not rerouted
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.dialects.estimate import BYTES_PER_TOKEN
 from gateway.domain.ask import Ask, Operation
 from gateway.domain.model import Model
-from gateway.domain.money import ZERO, Usd
+from gateway.domain.money import ZERO, Usd, show
 from gateway.domain.pricing import ceiling
 from gateway.domain.record import RaisedCeiling
 from gateway.errors import BudgetExhausted, Unpriced
@@ -52,8 +52,8 @@ async def _take(exchange: Exchange, output_tokens: int) -> None:
     assert model is not None  # noqa: S101  a route is planned before it is paid for
     house = exchange.house
     is_open = _is_open(exchange)
-    # Nobody asks what a request without limits may cost, so it is not worked out.
-    exchange.call_ceiling = ZERO if is_open else cost_bound(ask, model, output_tokens)
+    # Where nobody asks what a request may cost, it is not worked out.
+    exchange.call_ceiling = ZERO if is_open and _ceiling(exchange) is None else cost_bound(ask, model, output_tokens)
     exchange.hold = await house.purse.hold(
         Claim(
             request_id=ask.request_id,
@@ -69,6 +69,11 @@ async def _take(exchange: Exchange, output_tokens: int) -> None:
     house.settlements.watch(exchange.hold)
 
 
+def _ceiling(exchange: Exchange) -> Usd | None:
+    """The most that the whole request may cost, by its plan."""
+    return exchange.plan.ceilings.cost if exchange.plan is not None else None
+
+
 def _is_open(exchange: Exchange) -> bool:
     return all(account.limits.is_open for account in exchange.key.accounts)
 
@@ -79,7 +84,7 @@ async def hold_for_next_arm(exchange: Exchange) -> None:
     Raises as :func:`hold_again`.
     """
     assert exchange.model is not None  # noqa: S101  the next arm has been chosen
-    if not _is_open(exchange):
+    if not _is_open(exchange) or _ceiling(exchange) is not None:
         exchange.call_ceiling = cost_bound(exchange.ask, exchange.model, output_bound(exchange))
     await hold_again(exchange)
 
@@ -90,9 +95,14 @@ async def hold_again(exchange: Exchange) -> None:
     The journal is told after the purse and before the call: a crash in between charges what may have been
     spent by then. Raises BudgetExhausted or Unavailable, and then the call must not be made.
     """
-    held, house = exchange.hold, exchange.house
+    held, house, most = exchange.hold, exchange.house, _ceiling(exchange)
     if held is None or not exchange.call_ceiling:
         return
+    if most is not None and exchange.charge + exchange.call_ceiling > most:
+        raise BudgetExhausted(
+            f"another call may cost up to ${show(exchange.call_ceiling)}, and of this request's ceiling of "
+            f"${show(most)} the calls before may have used ${show(exchange.charge)}"
+        )
     more = Usd(exchange.charge + exchange.call_ceiling - held.ceiling)
     if more > ZERO:
         exchange.hold = await house.purse.extend(held, more, now=house.clock.now())

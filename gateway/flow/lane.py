@@ -145,11 +145,6 @@ class Lane:
         places = self._bounds.places
         return max(1, places - math.ceil(places / _KEPT_FOR_INTERACTIVE))
 
-    @property
-    def knows_anybody(self) -> bool:
-        """Whether any key has a call under way, waits, or is remembered."""
-        return bool(self._running or self._turns or any(self._queues.values()))
-
     def _place(self, key: Key) -> Place:
         return Place(self, key.id, self._clock.monotonic(), is_background=key.priority is Priority.BACKGROUND)
 

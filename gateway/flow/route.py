@@ -202,9 +202,8 @@ def _set_thinking(exchange: Exchange, model: Model, wish: Wish, dialect: Dialect
     limit = ceilings.output_tokens if ceilings is not None else None
     if exchange.is_decided and limit is not None and exchange.demand.output_tokens_asked is None:
         body[limit_field(dialect, is_openai=exchange.catalog.terms[model.upstream].is_openai)] = limit
-    actuation = exchange.house.think(
-        model.capability, dialect, body, wish, max_output_tokens=limit or model.max_output_tokens
-    )
+    most = limit or model.max_output_tokens or exchange.catalog.defaults.default_output_tokens
+    actuation = exchange.house.think(model.capability, dialect, body, wish, max_output_tokens=most)
     _apply(body, actuation.changes, actuation.removals)
     exchange.remark(*actuation.remaps)
     return actuation

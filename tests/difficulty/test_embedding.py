@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,26 @@ def test_the_package_is_not_imported(static: StaticEmbedding) -> None:
     """Its table is mapped from its file; the package, which would copy it, stays out of the process."""
     static.embed("something")
     assert "wordllama" not in sys.modules
+
+
+def test_an_embedding_does_not_depend_on_what_was_met_before() -> None:
+    """After so many words that all is forgotten in between, a text has the vectors that it had at first."""
+    used, letters = StaticEmbedding.load(), "abcdefghijklmnopqrstuvwxyz"
+    texts = ["Is 17 x 4 = 68?", "3 \u4e2d\u6587 1.500 caf\u00e9s " * 30]
+    first = [used.embed(text) for text in texts]
+    words = (f"{a}{b}{c}\u00ff{d}" for a in letters for b in letters for c in letters for d in "ao")
+    for _ in range(30):
+        used.embed(" ".join(islice(words, 1_000)))
+    for text, vectors in zip(texts, first, strict=True):
+        assert np.array_equal(used.embed(text), vectors)
+        assert np.array_equal(StaticEmbedding.load().embed(text), vectors)
+
+
+def test_a_number_is_its_digits(static: StaticEmbedding) -> None:
+    """What stands around digits counts the same however they are cut: the order of two numbers changes no mean."""
+    one, other = (static.embed(text)[:DIMENSIONS] for text in ("12: x, 345) y", "345: x, 12) y"))
+    assert one == pytest.approx(other, abs=1e-6)
+    assert one != pytest.approx(static.embed("12: x, 346) y")[:DIMENSIONS], abs=1e-6)
 
 
 @pytest.fixture

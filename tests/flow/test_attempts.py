@@ -248,3 +248,32 @@ async def test_what_two_arms_cannot_do_is_said_once() -> None:
         "effort high sent as a system prompt: this model does not think by itself",
         "fell back to second after upstream_failed",
     )
+
+
+@pytest.mark.parametrize(("ceiling", "calls"), [("0.0002", 2), ("0.00019", 1)])
+async def test_the_ceiling_holds_over_all_calls(ceiling: str, calls: int) -> None:
+    """A request that may have spent half of its ceiling is tried again if the rest covers it, and only then."""
+    kept = Kept()
+    house = _house(kept, [Play(refusal=UpstreamFailed("cut off"))], [ANSWERED])
+    ask = arrival(Dialect.OPENAI_CHAT, is_stream=False, model="auto").ask
+    hints = replace(ask.hints, max_cost_usd=Decimal(ceiling))
+    try:
+        await serve_ask(replace(ask, model="auto", hints=hints), Key("k1", "app"), house)
+    except UpstreamFailed:
+        assert calls == 1
+    assert len(kept.records[0].calls) == calls
+
+
+async def test_a_limit_that_the_ceiling_sets_is_said() -> None:
+    """An answer whose length the cost ceiling bounds, and not its client, says so."""
+    kept = Kept()
+    house = _house(kept, [ANSWERED], [])
+    ask = arrival(Dialect.OPENAI_CHAT, is_stream=False, model="auto").ask
+    body = {name: value for name, value in ask.body.items() if name != "max_tokens"}
+    hints = replace(ask.hints, max_cost_usd=Decimal("0.0006"))
+    bare = replace(ask, model="auto", body=body, raw=json.dumps(body).encode(), hints=hints)
+    models = {name: replace(model, max_output_tokens=900) for name, model in house.catalog.models.items()}
+    active = put_in_force({"default": read_policy("default", POLICY)}, models, house.catalog.defaults)
+    house.catalog = replace(house.catalog, models=models, policies=active)
+    await serve_ask(bare, Key("k1", "app"), house)
+    assert kept.records[0].degraded == ("capped: 300 output tokens are what the cost ceiling leaves",)

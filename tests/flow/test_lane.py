@@ -299,4 +299,3 @@ async def _play(steps: list[tuple[str, int, Priority | None]]) -> None:
     while scene.places:
         await scene.leave(next(iter(scene.places)))
     assert (scene.lane.under_way, scene.lane.waiting) == (0, 0)
-    assert not scene.lane.knows_anybody
