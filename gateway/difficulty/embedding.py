@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,17 +29,18 @@ _TENSOR = "embedding.weight"
 _FADE = 10.0
 """After so many tokens from an end, a token weighs e times less: instructions stand at an end of a prompt."""
 _MOST_TOKENS = 4096
+_FADING = np.exp(-np.arange(_MOST_TOKENS, dtype=np.float32) / np.float32(_FADE))
 _SHORTEST = np.float32(1e-6)
 _FEW = 100
-_WORD = re.compile(r" +[^ 0-9]*|[0-9]|[^ 0-9]+")
-"""A word with the spaces before it, a digit, or what stands behind digits."""
+_WORD = re.compile(r" +(?:[0-9]|[^ 0-9]*)|[0-9]|[^ 0-9]+")
+"""A word or a digit with the spaces before it, or what stands behind a digit."""
 _SPACE = "\u2581"
 """A space, in the words of the tokenizer."""
 _MOST_KNOWN = 20_000
 """Words remembered, some 5 MB when full."""
 _FIRST_ROWS = 1024
-_MOST_ROWS = 8192
-"""Vectors remembered, 8 MB."""
+_MOST_ROWS = 7_000
+"""Vectors remembered, some 8 MB when full."""
 DIMENSIONS = 256
 EMBEDDED = 3 * DIMENSIONS
 
@@ -56,20 +57,16 @@ class _Met:
         self.rows = np.zeros((_FIRST_ROWS, DIMENSIONS), dtype=np.float32)
         self.count = 1
 
-    def add(self, tokens: Iterable[int], table: NDArray[np.float16]) -> None:
-        """Make room for tokens; one thread at a time."""
-        for token in tokens:
-            if not self.places[token]:
-                if self.count == len(self.rows):
-                    self.rows = np.concatenate((self.rows, np.zeros_like(self.rows)))
-                self.rows[self.count] = table[token]
-                self.places[token] = self.count
-                self.count += 1
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it is time to begin anew."""
-        return len(self.words) > _MOST_KNOWN or self.count > _MOST_ROWS
+    def add(self, tokens: NDArray[np.intp], table: NDArray[np.float16]) -> None:
+        """Make room for the vectors of tokens; one thread at a time."""
+        new = np.unique(tokens[self.places[tokens] == 0])
+        end = self.count + len(new)
+        if end > len(self.rows):
+            more = np.zeros((max(len(self.rows), len(new)), DIMENSIONS), dtype=np.float32)
+            self.rows = np.concatenate((self.rows, more))
+        self.rows[self.count : end] = table[new]
+        self.places[new] = np.arange(self.count, end)  # last, so that whoever finds a place finds its vector
+        self.count = end
 
 
 class StaticEmbedding:
@@ -84,7 +81,7 @@ class StaticEmbedding:
         space = tokenizer.token_to_id(_SPACE)
         self._spaces: dict[str, list[int]] = {} if space is None else {" ": [space]}
         self._adding = Lock()
-        self._met = self._afresh()
+        self._met = _Met(self._spaces, len(table))
 
     @classmethod
     def load(cls) -> StaticEmbedding:
@@ -102,9 +99,11 @@ class StaticEmbedding:
     def embed(self, text: str) -> NDArray[np.float32]:
         """The directions of the whole text, of its beginning and of its end; zero for no text."""
         clean = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-        if self._met.is_full:
-            self._met = self._afresh()  # several threads may be here: whoever still looks keeps the old one
         met = self._met
+        if len(met.words) > _MOST_KNOWN or met.count > _MOST_ROWS:
+            # Several threads may be here: whoever still looks keeps the old one.
+            words = met.words if len(met.words) <= _MOST_KNOWN else self._spaces
+            met = self._met = _Met(words, len(self._table))
         ids = self._tokens(clean, met)[:_MOST_TOKENS]
         if not ids:
             return np.zeros(EMBEDDED, dtype=np.float32)
@@ -112,12 +111,6 @@ class StaticEmbedding:
         lengths = np.sqrt(np.vecdot(zones, zones))
         zones /= np.maximum(lengths, _SHORTEST)[:, np.newaxis]
         return zones.reshape(-1)
-
-    def _afresh(self) -> _Met:
-        met = _Met(self._spaces, len(self._table))
-        for tokens in self._spaces.values():
-            met.add(tokens, self._table)
-        return met
 
     def _tokens(self, text: str, met: _Met) -> list[int]:
         """The text's tokens: those of its words, one after the other.
@@ -133,36 +126,35 @@ class StaticEmbedding:
         for word in _WORD.findall(" " + text):  # the tokenizer begins every text with a space, too
             found = words.get(word)
             if found is None:
-                found = self._meet(word, met)
+                found = words[word] = self._encoded(word)
             ids += found
         return ids
 
-    def _meet(self, word: str, met: _Met) -> list[int]:
+    def _encoded(self, word: str) -> list[int]:
         # What no space begins stands behind a digit here too, whose tokens, and those of its space, are cut off.
         text, begins = (word[1:], 0) if word[0] == " " else ("0" + word, 2)
         # Not `encode_batch_fast`: it hands even one text to threads of its own, and a fork then warns.
-        tokens = self._tokenizer.encode(text, add_special_tokens=False).ids[begins:]
-        with self._adding:
-            met.add(tokens, self._table)
-        met.words[word] = tokens  # only now, so that whoever finds a word finds the vectors of its tokens
-        return tokens
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids[begins:])
 
     def _weighted(self, ids: list[int], met: _Met) -> NDArray[np.float32]:
         """The sums of the tokens' vectors, weighing all alike, the first ones more, and the last ones more."""
-        count = len(ids)
-        weights = _zone_weights(count)
-        if count > _FEW:
+        weights, tokens = _zone_weights(len(ids)), np.array(ids)
+        if len(ids) > _FEW:
             # Grids and tables repeat a few tokens hundreds of times: each is fetched once.
-            tokens, places = np.unique(np.array(ids), return_inverse=True)
-            weights = np.stack([np.bincount(places, row) for row in weights]).astype(np.float32)
-            return np.asarray(weights @ met.rows.take(met.places.take(tokens), axis=0))
-        return np.asarray(weights @ met.rows.take(met.places.take(ids), axis=0))
+            tokens, numbers = np.unique(tokens, return_inverse=True)
+            weights = np.stack([np.bincount(numbers, row) for row in weights]).astype(np.float32)
+        places = met.places.take(tokens)
+        if np.count_nonzero(places) < len(places):
+            with self._adding:
+                met.add(tokens, self._table)
+            places = met.places.take(tokens)
+        return np.asarray(weights @ met.rows.take(places, axis=0))
 
 
 @lru_cache(maxsize=128)
 def _zone_weights(count: int) -> NDArray[np.float32]:
     """What each of so many tokens weighs in the whole text, at its beginning and at its end."""
-    fading = np.exp(-np.arange(count, dtype=np.float32) / np.float32(_FADE))
+    fading = _FADING[:count]
     weights = np.stack((np.ones_like(fading), fading, fading[::-1]))
     weights.setflags(write=False)
     return weights
