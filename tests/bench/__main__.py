@@ -82,6 +82,7 @@ def _options() -> argparse.ArgumentParser:
         choices=[*_ROWS, "streams", "memory", "journal", "stages"],
         help="measure this row or part alone (may be repeated); the direct call is always measured",
     )
+    options.add_argument("--rounds", type=int, default=FULL.rounds, help="how often every row is measured")
     options.add_argument("--no-peers", action="store_true", help="leave out Portkey and LiteLLM")
     options.add_argument("--json", action="store_true", help="print the result as JSON instead of Markdown")
     return options
@@ -92,7 +93,7 @@ class _Run:
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self._folder = folder
-        self._pace: Pace = QUICK if options.quick else FULL
+        self._pace: Pace = QUICK if options.quick else replace(FULL, rounds=options.rounds)
         self._only: Sequence[str] | None = options.only
         self._has_peers = not options.no_peers
         self._absent: dict[str, str] = {}
