@@ -15,7 +15,7 @@ if wrk.body:find("@@", 1, true) then
   local number = os.time() * 100000 -- no load begins where another one did
   function request()
     number = number + 1
-    return wrk.format(nil, nil, nil, before .. number .. after)
+    return wrk.format(nil, nil, nil, before .. string.format("%.0f", number) .. after)
   end
 end
 
