@@ -9,7 +9,8 @@ An assistant message has no order between its fields: thinking that stood betwee
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from gateway.dialects.openai_chat.content import render_content
@@ -38,7 +39,7 @@ def render_messages(turns: Iterable[Turn], dropped: list[str]) -> list[dict[str,
             case Role.USER:
                 messages += _render_user(turn, dropped)
             case Role.ASSISTANT:
-                messages.append(_render_assistant(turn, dropped))
+                messages += [_render_assistant(part, dropped) for part in _in_order(turn)]
             case Role.SYSTEM | Role.DEVELOPER:
                 said = [part for part in turn.parts if isinstance(part, Text)]
                 _name_others(turn, (Text,), dropped)
@@ -95,6 +96,22 @@ def _attachments(result: ToolResult) -> list[Text | Image | Document]:
     """What a tool message cannot hold, below a line that says where it belongs."""
     attached = [part for part in result.parts if not _is_text(part)]
     return [Text(f"Returned by tool call {result.call_id}:"), *attached] if attached else []
+
+
+def _in_order(turn: Turn) -> Iterator[Turn]:
+    """The turn, cut after each refusal that text follows: a message has one field for either, and no order in it.
+
+    What follows a call stays with it, as the call's result must come next.
+    """
+    begin, refused = 0, False
+    for place, part in enumerate(turn.parts):
+        if isinstance(part, ToolCall):
+            break
+        if refused and isinstance(part, Text):
+            yield replace(turn, parts=turn.parts[begin:place])
+            begin, refused = place, False
+        refused = refused or isinstance(part, Refusal)
+    yield replace(turn, parts=turn.parts[begin:]) if begin else turn
 
 
 def _render_assistant(turn: Turn, dropped: list[str]) -> dict[str, Any]:

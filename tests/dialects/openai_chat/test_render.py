@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from gateway.dialects.openai_chat.render import render_request
+from gateway.dialects.openai_chat.render_messages import render_messages
 from gateway.domain.chat import (
     Conversation,
     Document,
     Image,
     Part,
     RedactedThinking,
+    Refusal,
     Role,
     Text,
     Thinking,
@@ -172,3 +174,11 @@ def test_both_identities_of_an_end_user_go_back_to_their_fields() -> None:
 def test_anthropics_tier_is_said_in_openais_words() -> None:
     """standard_only has a name of its own here."""
     assert render_request(replace(_PLAIN, service_tier="standard_only")).body["service_tier"] == "default"
+
+
+def test_text_after_a_refusal_is_a_message_of_its_own() -> None:
+    """A message has no order between its fields, so that what was said later comes later."""
+    turn = Turn(Role.ASSISTANT, (Text("Well."), Refusal("I will not."), Text("But this:")))
+    first, second = render_messages([turn], [])
+    assert (first["content"], first["refusal"]) == ("Well.", "I will not.")
+    assert second == {"role": "assistant", "content": "But this:"}
