@@ -36,7 +36,7 @@ async def hold(exchange: Exchange, route: Route) -> Route:
         affordable = None if exchange.is_decided else await _affordable_output(exchange, bound)
         if affordable is None:
             raise
-        await _take(exchange, affordable * _candidates(exchange.ask))
+        await _take(exchange, affordable * exchange.demand.candidates)
         exchange.degraded.append(f"capped: {affordable} output tokens are what the budget leaves")
         route = with_output_limit(route, exchange.catalog.terms, affordable)
     else:
@@ -124,7 +124,7 @@ async def _affordable_output(exchange: Exchange, bound: int) -> int | None:
     if left is None or per_token <= 0:
         return None
     # Meanwhile others may have settled, and left money for more than the model can write.
-    affordable = min(int((left - fixed) / per_token), bound) // _candidates(ask)
+    affordable = min(int((left - fixed) / per_token), bound) // exchange.demand.candidates
     return affordable if affordable >= _LEAST_OUTPUT_TOKENS else None
 
 
@@ -147,12 +147,7 @@ def output_bound(exchange: Exchange) -> int:
     each = exchange.plan.ceilings.output_tokens
     if each is None:
         each = model.max_output_tokens or exchange.catalog.defaults.default_output_tokens
-    return each * _candidates(ask)
-
-
-def _candidates(ask: Ask) -> int:
-    asked = ask.body.get("n")
-    return asked if isinstance(asked, int) and asked > 1 else 1
+    return each * exchange.demand.candidates
 
 
 def cost_bound(ask: Ask, model: Model, output_tokens: int) -> Usd:
