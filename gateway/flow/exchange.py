@@ -35,14 +35,19 @@ _ENDED_WITH = {Result.DISCONNECTED: Result.DISCONNECTED, Result.INTERRUPTED: Res
 
 
 class OpenCall:
-    """One upstream call that has begun."""
+    """One upstream call that has begun. ``ceiling`` is the most that it can cost, where limits want to know."""
 
-    __slots__ = ("attempt", "first_byte", "reply_id", "requested", "sent", "started", "started_at", "status")
+    __slots__ = (
+        "attempt", "ceiling", "first_byte", "model", "reply_id", "requested", "sent", "started", "started_at", "status",
+    )  # fmt: skip
 
     def __init__(
-        self, attempt: int, requested: Mapping[str, Any], sent: Mapping[str, Any], started: float, started_at: float
-    ) -> None:
+        self, attempt: int, model: Model, ceiling: Usd, requested: Mapping[str, Any], sent: Mapping[str, Any],
+        started: float, started_at: float,
+    ) -> None:  # fmt: skip
         self.attempt = attempt
+        self.model = model
+        self.ceiling = ceiling
         self.requested = requested
         self.sent = sent
         self.started = started
@@ -58,7 +63,7 @@ class Exchange:
     __slots__ = (
         "answer_id", "answer_text", "answered_by", "ask", "call_ceiling", "calls", "catalog", "conversation", "cost",
         "degraded", "demand", "fallbacks", "finish", "first_byte", "hold", "house", "is_cost_complete", "is_emptied",
-        "is_settled", "key", "model", "observed", "open_call", "place", "plan", "policy", "prediction", "stored_at",
+        "is_settled", "key", "model", "observed", "open_calls", "place", "plan", "policy", "prediction", "stored_at",
         "tries", "uncounted", "wish",
     )  # fmt: skip
 
@@ -92,7 +97,7 @@ class Exchange:
         self.call_ceiling: Usd = ZERO
         """The most that one call can cost, where somebody's limits want to know."""
         self.calls: list[CallRecord] = []
-        self.open_call: OpenCall | None = None
+        self.open_calls: list[OpenCall] = []
         self.degraded: list[str] = []
         self.cost: Usd = ZERO
         self.uncounted: Usd = ZERO
@@ -107,27 +112,34 @@ class Exchange:
         self.finish: str | None = None
 
     def begin_call(self, requested: Mapping[str, Any], sent: Mapping[str, Any]) -> OpenCall:
-        """Note that an upstream call starts now."""
-        clock, model = self.house.clock, self.model
-        assert model is not None  # noqa: S101  a call is only begun for a chosen model
+        """Note that a call to the chosen model starts now."""
+        assert self.model is not None  # noqa: S101  a call is only begun for a chosen model
         self.tries += 1
+        return self.begin_call_to(self.model, self.call_ceiling, requested, sent)
+
+    def begin_call_to(
+        self, model: Model, ceiling: Usd, requested: Mapping[str, Any], sent: Mapping[str, Any]
+    ) -> OpenCall:
+        """Note that one of several calls at the same time starts now, to a model of its own."""
+        clock = self.house.clock
         self.house.health.begin(model.upstream, model.upstream_name)
-        self.open_call = OpenCall(len(self.calls) + 1, requested, sent, clock.monotonic(), clock.now())
-        return self.open_call
+        attempt = len(self.calls) + len(self.open_calls) + 1
+        call = OpenCall(attempt, model, ceiling, requested, sent, clock.monotonic(), clock.now())
+        self.open_calls.append(call)
+        return call
 
     def end_call(
         self, call: OpenCall, result: Result, usage: Usage | None = None, error: PonderError | None = None
     ) -> None:
         """Close a call with what it used; its cost joins the request's."""
-        model = self.model
-        assert model is not None  # noqa: S101  a call is only begun for a chosen model
-        self.open_call = None
+        model = call.model
+        self.open_calls.remove(call)
         if usage is not None and usage.prompt_tokens + usage.output_tokens + usage.web_searches > _MOST_COUNTED:
             usage = None
         amount = _amount(model, usage, error, call.started_at)
         if amount is None:
             self.is_cost_complete = False
-            self.uncounted = Usd(self.uncounted + self.call_ceiling)
+            self.uncounted = Usd(self.uncounted + call.ceiling)
         else:
             self.cost = Usd(self.cost + amount)
         record = CallRecord(
@@ -199,12 +211,12 @@ class Exchange:
         return Usd(self.cost + self.uncounted)
 
     def settle(self, result: Result, status: int, error: PonderError | None = None) -> None:
-        """Write the request's one record, a call that is still open included; a second time does nothing."""
+        """Write the request's one record, calls that are still open included; a second time does nothing."""
         if self.is_settled:
             return
         self.is_settled = True
-        if self.open_call is not None:
-            self.end_call(self.open_call, _ENDED_WITH.get(result, Result.FAILED))
+        for call in list(self.open_calls):
+            self.end_call(call, _ENDED_WITH.get(result, Result.FAILED))
         ask = self.ask
         house = self.house
         total_s = house.clock.monotonic() - ask.started

@@ -167,7 +167,7 @@ class _Relay:
 
     def _end(self, call: OpenCall, result: Result, error: UpstreamError | None, *, is_complete: bool = False) -> None:
         exchange, view = self._exchange, self._view
-        if exchange.open_call is not call:
+        if call not in exchange.open_calls:
             return  # already ended
         exchange.answer_id = view.answer_id
         exchange.finish = view.finish
