@@ -59,7 +59,7 @@ class UpstreamSettings(_Strict):
     name. ``api_key: stored`` takes the key from the database, where it is encrypted.
     """
 
-    kind: Literal["openai", "anthropic", "litellm", "embedded"]
+    kind: Literal["openai", "vllm", "anthropic", "litellm", "embedded"]
     base_url: str | None = None
     api_key_env: str | None = None
     api_key: Literal["stored"] | None = None

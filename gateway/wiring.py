@@ -20,6 +20,7 @@ from gateway.adapters.litellm_upstream import LiteLLMUpstream
 from gateway.adapters.model_facts import ReportedModel, capability_of
 from gateway.adapters.openai_upstream import OpenAIUpstream
 from gateway.adapters.price_list import ListedModel, PriceList
+from gateway.adapters.vllm_upstream import VllmUpstream
 from gateway.adapters.webhook import Webhook, make_webhook
 from gateway.dialects import anthropic_messages, openai_chat, openai_responses
 from gateway.dialects.codec import Codec
@@ -205,6 +206,7 @@ def catalog(
                     upstream.retries,
                     _is_openai(upstream),
                     Bounds(places=upstream.connections, queue=upstream.queue),
+                    is_vllm=upstream.kind == "vllm",
                 )
                 for name, upstream in whole.upstreams.items()
             },
@@ -261,7 +263,10 @@ def _upstream(
         )
     if settings.kind == "embedded" and settings.base_url is None:
         raise ConfigurationError(f"upstreams.{name}: an embedded upstream needs base_url, or start with 'ponder up'")
-    return OpenAIUpstream(
+    if settings.kind == "vllm" and settings.base_url is None:
+        raise ConfigurationError(f"upstreams.{name}: a vLLM upstream needs base_url, such as http://gpu-1:8000/v1")
+    server = VllmUpstream if settings.kind == "vllm" else OpenAIUpstream
+    return server(
         name=name,
         base_url=settings.base_url or _OPENAI_URL,
         api_key=api_key,
@@ -280,7 +285,7 @@ def _dialects(settings: UpstreamSettings) -> tuple[Dialect, ...]:
         return LiteLLMUpstream.dialects
     if settings.dialects:
         return tuple(Dialect(dialect) for dialect in settings.dialects)
-    if settings.base_url in (None, _OPENAI_URL):
+    if settings.kind == "openai" and settings.base_url in (None, _OPENAI_URL):
         return Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES
     return (Dialect.OPENAI_CHAT,)
 

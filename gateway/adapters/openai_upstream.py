@@ -13,7 +13,8 @@ from gateway.adapters.transport import Transport, model_ids
 from gateway.domain.chat import Dialect
 from gateway.ports import UpstreamCall, UpstreamReply
 
-_PASSED_ON = frozenset({"openai-beta", "traceparent", "tracestate", "x-client-request-id"})
+PASSED_ON = frozenset({"openai-beta", "traceparent", "tracestate", "x-client-request-id"})
+"""A client's own headers that go along."""
 
 
 class OpenAIUpstream:
@@ -44,7 +45,7 @@ class OpenAIUpstream:
 
     def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamReply]:
         """Send the call; the client's own ``openai-beta`` and trace headers go along."""
-        return self._transport.post(call, {name: call.headers[name] for name in _PASSED_ON & call.headers.keys()})
+        return self._transport.post(call, {name: call.headers[name] for name in PASSED_ON & call.headers.keys()})
 
     async def model_names(self, *, timeout_s: float) -> tuple[str, ...]:
         """The server's own list of models. Raises UpstreamError."""

@@ -41,7 +41,7 @@ class Terms:
     """How an upstream is called: waits in seconds, retries before the first byte, calls at a time.
 
     ``is_openai``: OpenAI's own server, which refuses the extension fields that compatible servers
-    take or pass over.
+    take or pass over. ``is_vllm``: one that continues token ids, keeps its cache by salt, and tells its load.
     """
 
     first_byte_s: float
@@ -49,6 +49,7 @@ class Terms:
     retries: int
     is_openai: bool
     bounds: Bounds
+    is_vllm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ done with. A search within a search has a board of its own on the same accounts.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias, TypeVar
 
@@ -103,9 +103,11 @@ class Draw:
 class Board:
     """The draws of one search."""
 
-    def __init__(self, accounts: Accounts, owners: list[tuple[Board, Draw]] | None = None) -> None:
+    def __init__(
+        self, accounts: Accounts, owners: list[tuple[Board, Draw]] | None = None, task: Task | None = None
+    ) -> None:
         self.accounts = accounts
-        self.task: Task = accounts.task
+        self.task = accounts.task if task is None else task
         self.draws: list[Draw] = []
         self._owners: list[tuple[Board, Draw]] = [] if owners is None else owners
         """Every draw of all boards on the same accounts, by its number."""
@@ -114,7 +116,11 @@ class Board:
 
     def within(self) -> Board:
         """A board for a search within this one."""
-        return Board(self.accounts, self._owners)
+        return Board(self.accounts, self._owners, self.task)
+
+    def within_by(self, verifier: protocol.Verifier | None) -> Board:
+        """A board for a search within this one that has another verifier."""
+        return Board(self.accounts, self._owners, replace(self.task, verifier=verifier))
 
     # What strategies do
 
@@ -158,14 +164,16 @@ class Board:
 
     def score(self, draw: Draw) -> Moves[bool]:
         """Have a chain scored as far as it has come; False where that has been done, or cannot be."""
-        candidate = draw.candidate
-        if self.accounts.is_over or draw.is_scoring or draw.is_scored or candidate is None or not self.can_score(draw):
+        candidate, verifier = draw.candidate, self.task.verifier
+        if self.accounts.is_over or draw.is_scoring or draw.is_scored or candidate is None or verifier is None:
+            return False
+        if not self.can_score(draw):
             return False
         self.accounts.use(0, self._price_of_score(draw))
         draw.is_scoring = True
         draw.scored_tokens = candidate.tokens
         self._scoring += 1
-        yield protocol.Score(draw.id)
+        yield protocol.Score(draw.id, verifier.name)
         return True
 
     def cancel(self, draws: Iterable[Draw]) -> Moves[None]:

@@ -14,7 +14,7 @@ from gateway.search import prompts
 from gateway.search.answers import answer_of
 from gateway.search.board import Board, Moves
 from gateway.search.equivalence import meaning, same
-from gateway.search.protocol import Turn, Winner
+from gateway.search.protocol import Turn, Verifier, Winner
 
 _LEAST_CARRIED: Final = 0.2
 """An attempt that is less sure than this would lead the next arm astray rather than help it."""
@@ -22,10 +22,12 @@ _LEAST_CARRIED: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One arm of a cascade: its name, its search, given what is said after the client's conversation."""
+    """One arm of a cascade: its name, and its search, given what is said after the client's conversation."""
 
     name: str
     run: Callable[[Board, tuple[Turn, ...]], Moves[Winner]]
+    verifier: Verifier | None = None
+    """Its own; None where that of the cascade is its as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ def cascade(board: Board, config: Cascade) -> Moves[Winner]:
     for leg in config.legs:
         if board.is_over:
             break
-        winner = yield from leg.run(board.within(), turns)
+        within = board.within() if leg.verifier is None else board.within_by(leg.verifier)
+        winner = yield from leg.run(within, turns)
         if winner.candidate is None or not winner.text.strip():
             best = best or winner
             continue

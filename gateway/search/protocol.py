@@ -75,9 +75,10 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Have the verifier score the chain that ends in this draw, as far as it has come."""
+    """Have the verifier of this name score the chain that ends in this draw, as far as it has come."""
 
     draw: DrawId
+    verifier: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,7 @@ class _Server:
         match command:
             case Launch():
                 self._launch(command.draw)
-            case Score(draw):
+            case Score(draw, _):
                 score = self._traces[draw].score
                 self._cause(self.now, ScoreFailed(draw) if score is None else Scored(draw, (score,)))
             case Cancel(draw):

@@ -103,7 +103,7 @@ class StandIn:
         match command:
             case Launch():
                 self._launch(command)
-            case Score(draw):
+            case Score(draw, _):
                 self._score(draw)
             case Cancel(draw):
                 self._cancel(draw)
