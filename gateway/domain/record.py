@@ -10,6 +10,7 @@ from typing import Any
 from gateway.domain.chat import Dialect
 from gateway.domain.money import ZERO, Usd
 from gateway.domain.plan import Plan
+from gateway.domain.search_record import SearchRecord
 from gateway.domain.usage import Usage
 
 
@@ -101,6 +102,8 @@ class RequestRecord:
     tags: Mapping[str, str] = field(default_factory=dict)
     text: StoredText | None = None
     charged: Usd | None = None
+    search: SearchRecord | None = None
+    """The search that the answer came from; None for a single call."""
 
     @property
     def charge(self) -> Usd:

@@ -65,7 +65,7 @@ async def next_attempt(exchange: Exchange, route: Route, error: UpstreamError) -
     """
     pause_s = _pause(exchange, error)
     if pause_s is None:
-        return await _fall_back(exchange, error)
+        return await fall_back(exchange, error)
     try:
         await hold_again(exchange)
     except PonderError as refusal:
@@ -92,8 +92,8 @@ def _pause(exchange: Exchange, error: UpstreamError) -> float | None:
     return pause_s if pause_s < exchange.left_s else None
 
 
-async def _fall_back(exchange: Exchange, error: UpstreamError) -> Route:
-    """The call to the next arm of the plan.
+async def fall_back(exchange: Exchange, error: UpstreamError) -> Route:
+    """The call to the next arm of the plan. Raises ``error`` where there is none.
 
     What an upstream refused as the client's own fault is not tried elsewhere.
     """

@@ -82,7 +82,7 @@ async def _follow(exchange: Exchange, plan: Plan) -> Route:
     is_tool_turn = plan.facts.get("tool_turn", False)
     exchange.fallbacks = [] if is_tool_turn else list(plan.fallbacks)  # a tool loop is not rerouted
     try:
-        return await route_to(exchange, model_of(exchange, plan.arm), plan.arm)
+        return await route_to(exchange, model, _first_arm(exchange, plan.arm))
     except InvalidRequest as first:
         while exchange.fallbacks:
             arm = exchange.fallbacks.pop(0)
@@ -99,9 +99,18 @@ async def _follow(exchange: Exchange, plan: Plan) -> Route:
 
 
 def model_of(exchange: Exchange, arm: Arm) -> Model:
-    """The model that an arm's calls go to."""
-    assert arm.model is not None  # noqa: S101  what has none is a cascade, which is no call
-    return exchange.catalog.models[arm.model]
+    """The model that an arm's calls go to, the first of a cascade's."""
+    first = _first_arm(exchange, arm)
+    assert first.model is not None  # noqa: S101  a cascade leads to an arm with a model
+    return exchange.catalog.models[first.model]
+
+
+def _first_arm(exchange: Exchange, arm: Arm) -> Arm:
+    """The arm that is asked first: itself, or of a cascade the cheapest."""
+    while arm.cascade:
+        assert exchange.policy is not None  # noqa: S101  only a policy has cascades
+        arm = exchange.policy.ready.arms[arm.cascade[0]].arm
+    return arm
 
 
 def find_model(ask: Ask, key: Key, catalog: Catalog) -> Model:

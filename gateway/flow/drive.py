@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.search.protocol import (
@@ -40,12 +39,12 @@ class Hands(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class FanOut:
     """How many draws may run at once: of one request, and of all requests of this process."""
 
-    of_request: int
-    of_process: asyncio.Semaphore
+    def __init__(self, of_request: int = 32, of_process: int = 256) -> None:
+        self.of_request = of_request
+        self.of_process = asyncio.Semaphore(of_process)
 
 
 async def drive(
@@ -53,11 +52,14 @@ async def drive(
     hands: Hands,
     *,
     left_s: float,
-    bounds: Bounds,
+    fan_out: FanOut,
     watch: Callable[[Event], None] = lambda _event: None,
 ) -> Winner:
-    """The winner of a search that has ``left_s`` seconds. ``watch`` sees every event before the search does."""
-    driver = _Driver(hands, asyncio.get_running_loop().time() + left_s, bounds)
+    """The winner of a search that has ``left_s`` seconds.
+
+    ``watch`` sees every event, before the search does, and the ends of draws that it no longer waits for.
+    """
+    driver = _Driver(hands, asyncio.get_running_loop().time() + left_s, fan_out)
     event: Event | None = None
     try:
         while True:
@@ -78,17 +80,18 @@ async def drive(
         return winner
     finally:
         search.close()
-        await driver.stop()
+        for event in await driver.stop():
+            watch(event)
 
 
 class _Driver:
     """The draws and scores under way of one search, and what of them it has not been told yet."""
 
-    def __init__(self, hands: Hands, deadline: float, bounds: Bounds) -> None:
+    def __init__(self, hands: Hands, deadline: float, fan_out: FanOut) -> None:
         self._hands = hands
         self._deadline = deadline
-        self._of_request = asyncio.Semaphore(bounds.of_request)
-        self._of_process = bounds.of_process
+        self._of_request = asyncio.Semaphore(fan_out.of_request)
+        self._of_process = fan_out.of_process
         self._draws: dict[DrawId, asyncio.Task[None]] = {}
         self._scores: set[asyncio.Task[None]] = set()
         self._events: deque[Event] = deque()
@@ -126,13 +129,14 @@ class _Driver:
                 return TimeUp()
         return self._events.popleft()
 
-    async def stop(self) -> None:
-        """Cancel what is under way, and wait until its calls are closed and on record."""
+    async def stop(self) -> list[Event]:
+        """Cancel what is under way, and wait until its calls are closed and on record. What nobody was told yet."""
         tasks = [*self._draws.values(), *self._scores]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        return list(self._events)
 
     async def _draw(self, launch: Launch) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.domain.arm import Arm
+from gateway.domain.arm import Arm, Strategy
 from gateway.domain.ask import Ask
 from gateway.domain.key import Key
 from gateway.domain.ledger import Hold
@@ -15,6 +15,7 @@ from gateway.domain.plan import Plan
 from gateway.domain.prediction import Prediction
 from gateway.domain.pricing import cost
 from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
+from gateway.domain.search_record import SearchRecord
 from gateway.domain.thinking import Wish
 from gateway.domain.usage import Usage
 from gateway.errors import PonderError, Unavailable, Unpriced, UpstreamError, UpstreamRefused
@@ -23,6 +24,7 @@ from gateway.flow.house import ActivePolicy, Catalog, House
 from gateway.flow.lane import Place
 from gateway.flow.learning import learn
 from gateway.flow.publishing import publish
+from gateway.ports import Clock
 
 _MOST_COUNTED = 10**9
 """No call uses more tokens and searches. An upstream that reports more has not said what it used."""
@@ -42,16 +44,15 @@ class OpenCall:
     )  # fmt: skip
 
     def __init__(
-        self, attempt: int, model: Model, ceiling: Usd, requested: Mapping[str, Any], sent: Mapping[str, Any],
-        started: float, started_at: float,
-    ) -> None:  # fmt: skip
-        self.attempt = attempt
+        self, model: Model, ceiling: Usd, requested: Mapping[str, Any], sent: Mapping[str, Any], clock: Clock
+    ) -> None:
+        self.attempt = 0
         self.model = model
         self.ceiling = ceiling
         self.requested = requested
         self.sent = sent
-        self.started = started
-        self.started_at = started_at
+        self.started = clock.monotonic()
+        self.started_at = clock.now()
         self.first_byte: float | None = None
         self.status: int | None = None
         self.reply_id: str | None = None
@@ -63,8 +64,8 @@ class Exchange:
     __slots__ = (
         "answer_id", "answer_text", "answered_by", "ask", "call_ceiling", "calls", "catalog", "conversation", "cost",
         "degraded", "demand", "fallbacks", "finish", "first_byte", "hold", "house", "is_cost_complete", "is_emptied",
-        "is_settled", "key", "model", "observed", "open_calls", "place", "plan", "policy", "prediction", "stored_at",
-        "tries", "uncounted", "wish",
+        "is_settled", "key", "model", "observed", "open_calls", "place", "plan", "policy", "prediction", "search",
+        "stored_at", "tries", "uncounted", "wish",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, key: Key, house: House) -> None:
@@ -105,6 +106,8 @@ class Exchange:
         self.is_cost_complete = True
         self.is_emptied = False
         """The latest answer holds nothing: thinking used up its output limit."""
+        self.search: SearchRecord | None = None
+        """The search that was made for the answer, once it has ended."""
         self.is_settled = False
         self.first_byte: float | None = None
         self.answer_id: str | None = None
@@ -121,17 +124,20 @@ class Exchange:
         self, model: Model, ceiling: Usd, requested: Mapping[str, Any], sent: Mapping[str, Any]
     ) -> OpenCall:
         """Note that one of several calls at the same time starts now, to a model of its own."""
-        clock = self.house.clock
         self.house.health.begin(model.upstream, model.upstream_name)
-        attempt = len(self.calls) + len(self.open_calls) + 1
-        call = OpenCall(attempt, model, ceiling, requested, sent, clock.monotonic(), clock.now())
+        call = OpenCall(model, ceiling, requested, sent, self.house.clock)
         self.open_calls.append(call)
+        call.attempt = len(self.calls) + len(self.open_calls)
         return call
+
+    def withdraw_call(self, call: OpenCall) -> None:
+        """Forget a call that was not made after all: what it was for had been remembered."""
+        self.open_calls.remove(call)
 
     def end_call(
         self, call: OpenCall, result: Result, usage: Usage | None = None, error: PonderError | None = None
-    ) -> None:
-        """Close a call with what it used; its cost joins the request's."""
+    ) -> Usd:
+        """Close a call with what it used; its cost joins the request's. What it is charged: its ceiling if unknown."""
         model = call.model
         self.open_calls.remove(call)
         if usage is not None and usage.prompt_tokens + usage.output_tokens + usage.web_searches > _MOST_COUNTED:
@@ -168,6 +174,7 @@ class Exchange:
             meter.tokens(model.name, "cache_write", usage.cache_write_5m_tokens + usage.cache_write_1h_tokens)
             meter.tokens(model.name, "output", usage.output_tokens)
             meter.tokens(model.name, "thinking", usage.thinking_tokens)
+        return call.ceiling if amount is None else amount
 
     def remark(self, *differences: str) -> None:
         """Note what differs from what was asked for, each thing once however many calls are prepared."""
@@ -184,6 +191,11 @@ class Exchange:
         """Seconds until the plan's deadline."""
         assert self.plan is not None  # noqa: S101  nothing is waited for before a plan
         return self.plan.ceilings.deadline_s - (self.house.clock.monotonic() - self.ask.started)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the plan's arm draws several times; a fallback never does."""
+        return self.plan is not None and self.plan.arm.strategy is not Strategy.GREEDY and self.answered_by is None
 
     @property
     def is_decided(self) -> bool:
@@ -244,6 +256,7 @@ class Exchange:
             tags=ask.hints.tags,
             text=StoredText(ask.raw, self.answer_text) if self.stores_text else None,
             charged=self.charge if self.uncounted else None,
+            search=self.search,
         )
         house.journal.settle(record)
         if self.policy is not None and self.plan is not None and self.model is not None:

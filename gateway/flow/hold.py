@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.dialects.estimate import BYTES_PER_TOKEN
 from gateway.domain.ask import Ask, Operation
+from gateway.domain.bound import as_usd
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, Usd, show
 from gateway.domain.pricing import ceiling
@@ -53,7 +54,9 @@ async def _take(exchange: Exchange, output_tokens: int) -> None:
     house = exchange.house
     is_open = _is_open(exchange)
     # Where nobody asks what a request may cost, it is not worked out.
-    exchange.call_ceiling = ZERO if is_open and _ceiling(exchange) is None else cost_bound(ask, model, output_tokens)
+    exchange.call_ceiling = ZERO
+    if not is_open or _ceiling(exchange) is not None:
+        exchange.call_ceiling = search_bound(exchange) if exchange.is_search else cost_bound(ask, model, output_tokens)
     exchange.hold = await house.purse.hold(
         Claim(
             request_id=ask.request_id,
@@ -148,6 +151,21 @@ def output_bound(exchange: Exchange) -> int:
     if each is None:
         each = model.max_output_tokens or exchange.catalog.defaults.default_output_tokens
     return each * exchange.demand.candidates
+
+
+def search_bound(exchange: Exchange) -> Usd:
+    """The most that a search can cost: all the calls of its arm, and no more than the plan's ceiling."""
+    plan, policy = exchange.plan, exchange.policy
+    assert plan is not None and policy is not None  # noqa: S101, PT018  only a policy's arm searches
+    prompt_tokens = prompt_bound(exchange.ask.raw, None)
+    total = 0
+    for leg in policy.ready.arms[plan.arm.name].legs:
+        if leg.any_tier is not None:
+            rates = leg.any_tier.at(prompt_tokens)
+            written = leg.max_output_tokens if plan.ceilings.output_tokens is None else plan.ceilings.output_tokens
+            total += leg.calls * (prompt_tokens * rates.input + written * rates.output)
+    bound = as_usd(total)
+    return bound if plan.ceilings.cost is None else min(bound, plan.ceilings.cost)
 
 
 def cost_bound(ask: Ask, model: Model, output_tokens: int) -> Usd:

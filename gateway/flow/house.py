@@ -14,9 +14,11 @@ from gateway.domain.model import Model
 from gateway.domain.prediction import Prediction, Prompt
 from gateway.domain.profile import Profile
 from gateway.flow.crossings import Crossings
+from gateway.flow.drive import FanOut
 from gateway.flow.health import HealthWatch
 from gateway.flow.lane import Bounds, Lanes
 from gateway.flow.latencies import LatencyLearner
+from gateway.flow.salts import Salts
 from gateway.flow.settlements import Settlements
 from gateway.policy.document import ClassifyDocument
 from gateway.policy.facts import Defaults
@@ -33,6 +35,7 @@ from gateway.ports import (
     ThinkingActuator,
     Upstream,
 )
+from gateway.search_ports import LoadSignals, Verifier
 from gateway.telemetry import AccessLog, Meter
 
 
@@ -81,6 +84,7 @@ class Catalog:
     policies: Mapping[str, ActivePolicy] = field(default_factory=dict)
     default_policy: str = "default"
     """For keys that name none."""
+    verifiers: Mapping[str, Verifier] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -111,4 +115,8 @@ class House:
     """Asked by policies whose chain names a model."""
     draw: Callable[[], float] = random.random
     """Evenly from 0 up to 1: whether to explore."""
+    salts: Salts = field(default_factory=Salts)
+    fan_out: FanOut = field(default_factory=FanOut)
+    loads: LoadSignals | None = None
+    """How busy the servers are that searches draw from."""
     is_stopping: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from gateway.dialects.sse import comment
 from gateway.domain.ask import Ask
@@ -12,6 +12,12 @@ from gateway.domain.money import show
 from gateway.flow.exchange import Exchange
 
 _MAX_DEGRADED_CHARACTERS = 1000
+
+STREAM_HEADERS: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
 
 
 @dataclass(frozen=True, slots=True)

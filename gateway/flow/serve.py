@@ -12,7 +12,7 @@ from gateway.domain.money import ZERO
 from gateway.domain.record import Opening, Result
 from gateway.domain.thinking import Wish
 from gateway.errors import BudgetExhausted, PonderError, UpstreamError
-from gateway.flow import stream, whole
+from gateway.flow import searching, stream, whole
 from gateway.flow.admit import admit
 from gateway.flow.attempts import result_of
 from gateway.flow.deciding import decide_again, plan_route
@@ -54,8 +54,11 @@ async def serve_ask(ask: Ask, key: Key, house: House, *, wish: Wish | None = Non
         if route.estimates_tokens:
             return whole.estimate_tokens(exchange)
         route = await _pay(exchange, route)
-        await take_place(exchange)
+        if not exchange.is_search:  # each draw of a search takes a place of its own
+            await take_place(exchange)
         _write_down(exchange)
+        if exchange.is_search:
+            return await searching.answer(exchange)
         if ask.is_stream:
             return await stream.start(exchange, route)
         return await whole.answer(exchange, route)

@@ -18,7 +18,7 @@ async def check_stored(exchange: Exchange) -> None:
     if names.other is not None and not key.may_override:
         raise InvalidRequest(
             f"{names.other} names what a provider has stored, and not whose it is; send the whole conversation as "
-            "input, or continue a response of this key by previous_response_id",
+            "input (the AI SDK does with store: false), or continue a response of this key by previous_response_id",
             param=names.other,
         )
     if names.answer_id is None:

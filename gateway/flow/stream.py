@@ -23,16 +23,10 @@ from gateway.domain.usage import Usage, UsageSource
 from gateway.errors import InvalidRequest, UpstreamError, UpstreamFailed, UpstreamOverloaded, UpstreamRateLimited
 from gateway.flow.attempts import next_attempt, result_of, upstream_call
 from gateway.flow.exchange import Exchange, OpenCall
-from gateway.flow.reply import Streamed, cost_comment, decision_headers, request_id_headers
+from gateway.flow.reply import STREAM_HEADERS, Streamed, cost_comment, decision_headers, request_id_headers
 from gateway.flow.route import Route
 from gateway.flow.view import PassThrough, Translated, View
 from gateway.ports import AnswerHome, UpstreamReply
-
-_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
 
 
 async def start(exchange: Exchange, route: Route) -> Streamed:
@@ -47,7 +41,7 @@ async def start(exchange: Exchange, route: Route) -> Streamed:
         except BaseException:
             await relay.aclose()
             raise
-        headers = [*_HEADERS, *decision_headers(exchange), *request_id_headers(exchange.ask)]
+        headers = [*STREAM_HEADERS, *decision_headers(exchange), *request_id_headers(exchange.ask)]
         return Streamed(headers, first, relay, exchange.left_s)
 
 
@@ -55,14 +49,14 @@ def _view(exchange: Exchange, route: Route) -> View:
     codecs = exchange.house.codecs
     if route.codec is None:
         return PassThrough(TAPS[route.dialect](route.hides_usage), codecs[route.dialect])
-    wants_usage = _wants_usage(exchange.ask)
     reader = route.codec.reader()
     if route.tags is not None:
         reader = TagReader(reader, route.tags)
-    return Translated(reader, codecs[exchange.ask.endpoint.dialect].writer(include_usage=wants_usage))
+    return Translated(reader, codecs[exchange.ask.endpoint.dialect].writer(include_usage=wants_usage(exchange.ask)))
 
 
-def _wants_usage(ask: Ask) -> bool:
+def wants_usage(ask: Ask) -> bool:
+    """Whether an openai-chat client asked for the usage chunk."""
     options = ask.body.get("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True
 
@@ -155,11 +149,8 @@ class _Relay:
         error = None if view.error is None else _stream_error(view.error)
         result = Result.ANSWERED if error is None else Result.FAILED
         self._end(call, result, error, is_complete=True)
-        usage, has_text = view.usage(), view.has_text
-        if has_text is None:  # as far as the counts tell
-            has_text = usage is None or not usage.thinking_tokens or usage.output_tokens > usage.thinking_tokens
         # What was streamed cannot be taken back; it is counted, and told apart from other answers.
-        exchange.judge_emptied(is_emptied=is_emptied(view.finish, usage, has_text=has_text))
+        exchange.judge_emptied(is_emptied=is_emptied(view.finish, view.usage(), has_text=view.has_text))
         if self._route.dialect is Dialect.OPENAI_RESPONSES and view.answer_id and exchange.model is not None:
             exchange.house.answers.remember(view.answer_id, AnswerHome(exchange.model.upstream, exchange.key.id))
         exchange.settle(result, 200, error)

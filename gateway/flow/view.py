@@ -32,8 +32,8 @@ class View(Protocol):
         ...
 
     @property
-    def has_text(self) -> bool | None:
-        """Whether anything but thinking came; None where content passes unread."""
+    def has_text(self) -> bool:
+        """Whether anything but thinking and blank space came."""
         ...
 
     def take(self, event: bytes) -> tuple[Verdict, bytes, bytes]:
@@ -75,8 +75,8 @@ class PassThrough:
         return self._tap.deltas
 
     @property
-    def has_text(self) -> bool | None:
-        return None
+    def has_text(self) -> bool:
+        return self._tap.has_text
 
     def take(self, event: bytes) -> tuple[Verdict, bytes, bytes]:
         if not event.isascii():

@@ -36,7 +36,7 @@ async def answer(exchange: Exchange, route: Route) -> Whole:
         if route.tags is not None:
             neutral = split_answer(neutral, route.tags)
         raw = dumps(exchange.house.codecs[exchange.ask.endpoint.dialect].render_answer(neutral))
-    return _settled(exchange, raw)
+    return settled(exchange, raw)
 
 
 async def _with_room(
@@ -68,10 +68,11 @@ def estimate_tokens(exchange: Exchange) -> Whole:
     Images and documents by reference are not seen by it.
     """
     conversation = exchange.house.codecs[exchange.ask.endpoint.dialect].read_request(exchange.ask.body)
-    return _settled(exchange, dumps({"input_tokens": estimated_tokens(conversation)}))
+    return settled(exchange, dumps({"input_tokens": estimated_tokens(conversation)}))
 
 
-def _settled(exchange: Exchange, raw: bytes) -> Whole:
+def settled(exchange: Exchange, raw: bytes) -> Whole:
+    """The answer's bytes for the client, with the request settled."""
     if exchange.stores_text:
         exchange.answer_text = raw
     exchange.settle(Result.ANSWERED, 200)
@@ -91,7 +92,7 @@ async def _call(exchange: Exchange, route: Route) -> tuple[bytes, Mapping[str, A
                 call.first_byte = exchange.house.clock.monotonic()
                 call.reply_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
                 raw = await reply.read()
-            body = _checked(raw, exchange.model.upstream if exchange.model else "")
+            body = answer_body(raw, exchange.model.upstream if exchange.model else "")
         except UpstreamError as error:
             exchange.end_call(call, result_of(error), error=error)
             route = await next_attempt(exchange, route, error)
@@ -110,7 +111,7 @@ def _is_emptied(route: Route, body: Mapping[str, Any], usage: Usage | None) -> b
     return is_body_emptied(route.dialect, body, usage)
 
 
-def _checked(raw: bytes, upstream: str) -> Mapping[str, Any]:
+def answer_body(raw: bytes, upstream: str) -> Mapping[str, Any]:
     """The answer's JSON object. A 200 that is not one, or that holds an error, is a failure."""
     try:
         body = loads(raw)

@@ -28,7 +28,7 @@ class Beam:
     expand: int = parameters.size(_SIZES["expand"])
     depth: int = parameters.size(_SIZES["depth"])
     accept: float = parameters.share(0.99)
-    lookahead: int = parameters.size(0, least=0)
+    lookahead: int = parameters.count(_SIZES["lookahead"])
     weighted: bool = parameters.flag(False)
     temperature: float = parameters.temperature(0.8)
     role: str = MAIN

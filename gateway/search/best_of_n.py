@@ -40,7 +40,7 @@ class BestOfN:
     reject_after: int = parameters.size(2)
     reject_below: float | None = parameters.optional_share()
     reject_quantile: float | None = parameters.optional_share()
-    redraws: int = parameters.size(0, least=0)
+    redraws: int = parameters.count(_SIZES["redraws"])
     role: str = MAIN
     turns: tuple[Turn, ...] = ()
 

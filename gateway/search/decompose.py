@@ -22,7 +22,7 @@ class Decompose:
     """How many parts at most, and how many draws each is voted on with; 1 is one draw."""
 
     parts: int = parameters.size(_SIZES["parts"])
-    part_samples: int = parameters.size(1)
+    part_samples: int = parameters.size(_SIZES["part_samples"])
     role: str = MAIN
     turns: tuple[Turn, ...] = ()
 

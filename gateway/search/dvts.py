@@ -32,7 +32,7 @@ class Dvts:
     groups: int = parameters.size(_SIZES["groups"])
     depth: int = parameters.size(_SIZES["depth"])
     accept: float = parameters.share(0.99)
-    lookahead: int = parameters.size(0, least=0)
+    lookahead: int = parameters.count(_SIZES["lookahead"])
     weighted: bool = parameters.flag(False)
     temperature: float = parameters.temperature(0.8)
     role: str = MAIN

@@ -7,48 +7,52 @@ from dataclasses import MISSING, Field, field, fields
 from enum import StrEnum
 from typing import Any, Final, TypeVar, cast
 
+from gateway.domain.search_sizes import COUNT, SHARE, SIZE, TEMPERATURE, Range
 from gateway.errors import ConfigurationError
 from gateway.yaml_text import nearest
 
 AUTO: Final = "auto"
-LARGEST: Final = 4096
-"""No size of a search is larger."""
 
 _Config = TypeVar("_Config")
 
 
-def size(default: int | None, *, least: int = 1, most: int = LARGEST) -> int:
-    """A whole number from ``least`` to ``most``; without a default it must be given."""
-    return cast("int", _described(default, kind=int, least=least, most=most))
+def size(default: int | None) -> int:
+    """A whole number from 1; without a default it must be given."""
+    return cast("int", _described(default, int, SIZE))
+
+
+def count(default: int) -> int:
+    """A whole number from 0."""
+    return cast("int", _described(default, int, COUNT))
 
 
 def share(default: float) -> float:
     """A number from 0 to 1."""
-    return cast("float", _described(default, kind=float, least=0, most=1))
+    return cast("float", _described(default, float, SHARE))
 
 
 def optional_share() -> float | None:
     """A number from 0 to 1, or nothing."""
-    return cast("float | None", field(default=None, metadata={"kind": float, "least": 0, "most": 1}))
+    return cast("float | None", field(default=None, metadata={"kind": float, "range": SHARE}))
 
 
 def temperature(default: float) -> float:
     """How freely a model samples."""
-    return cast("float", _described(default, kind=float, least=0, most=2))
+    return cast("float", _described(default, float, TEMPERATURE))
 
 
 def samples() -> int | None:
     """A number of draws; None, written ``auto``, as many as are worth it."""
-    return cast("int | None", field(default=None, metadata={"kind": int, "least": 1, "most": LARGEST, "auto": True}))
+    return cast("int | None", field(default=None, metadata={"kind": int, "range": SIZE, "auto": True}))
 
 
 def flag(default: bool) -> bool:
     """Yes or no."""
-    return cast("bool", _described(default, kind=bool, least=0, most=1))
+    return cast("bool", field(default=default, metadata={"kind": bool}))
 
 
-def _described(default: Any, *, kind: type, least: float, most: float) -> Any:
-    metadata = {"kind": kind, "least": least, "most": most}
+def _described(default: Any, kind: type, numbers: Range) -> Any:
+    metadata = {"kind": kind, "range": numbers}
     return field(metadata=metadata) if default is None else field(default=default, metadata=metadata)
 
 
@@ -80,7 +84,7 @@ def _value(strategy: str, described: Field[Any], value: Any) -> Any:
         if not isinstance(value, bool):
             raise ConfigurationError(f"{where} is true or false")
         return value
-    least, most = described.metadata["least"], described.metadata["most"]
+    least, most = described.metadata["range"]
     is_number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
     if not is_number or not least <= value <= most:
         words = f", or {AUTO}" if described.metadata.get("auto") else ""

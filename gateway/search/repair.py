@@ -23,7 +23,7 @@ class Repair:
     A chain with a score of ``accept`` or more is not repaired.
     """
 
-    rounds: int = parameters.size(_SIZES["rounds"], least=0)
+    rounds: int = parameters.count(_SIZES["rounds"])
     floor: float = parameters.share(0.5)
     fall: float = parameters.share(0.3)
     accept: float = parameters.share(0.9)

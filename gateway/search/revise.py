@@ -20,7 +20,7 @@ _SIZES: Final = SIZES[Strategy.REVISE]
 class Revise:
     """How often the answer is checked and written again; a score of ``accept`` or more ends it."""
 
-    rounds: int = parameters.size(_SIZES["rounds"], least=0)
+    rounds: int = parameters.count(_SIZES["rounds"])
     accept: float = parameters.share(0.99)
     role: str = MAIN
     turns: tuple[Turn, ...] = ()

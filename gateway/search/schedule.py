@@ -8,6 +8,7 @@ cancelled once it is decided, takes half as long and costs three quarters.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Schedule(StrEnum):
@@ -32,3 +33,21 @@ def stage(schedule: Schedule, done: int, samples: int, needed: int) -> int:
     while size <= done:
         size *= 2
     return min(samples, size, max(2, done + needed))
+
+
+_BUSY_CACHE: Final = 0.9
+"""A server whose cache is this full begins to throw out what it has begun."""
+_TIGHT: Final = 0.5
+"""A search that usually takes more than this share of the time left cannot afford stages."""
+
+
+def schedule_for(*, waiting: float, cache_use: float, left_s: float, usual_s: float | None) -> Schedule:
+    """When to launch, by how busy the server is and how much time is left.
+
+    ``waiting`` are the requests in the server's queue, ``cache_use`` the share of its cache in use;
+    ``usual_s`` is how long the search usually takes at most, None where nobody knows.
+    """
+    if usual_s is not None and usual_s > _TIGHT * left_s:
+        return Schedule.CONCURRENT
+    is_busy = waiting > 0 or cache_use >= _BUSY_CACHE
+    return Schedule.SEQUENTIAL if is_busy and usual_s is not None else Schedule.STAGED

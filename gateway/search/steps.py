@@ -5,9 +5,12 @@ A chain's text is the concatenation of its steps: each keeps the mark that ended
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
+
+from gateway.errors import ConfigurationError
 
 
 class Mark(StrEnum):
@@ -48,6 +51,26 @@ _STOPS: Final = {Mark.BLANK_LINE: "\n\n", Mark.NEWLINE: "\n"}
 
 BLANK_LINE: Final = Boundary(Mark.BLANK_LINE)
 """Reasoning models separate their steps by blank lines."""
+
+
+_STEP: Final = "step is blank_line or newline, or a mapping of mark or tag, and tokens, which cap every step"
+
+
+def boundary_of(parameters: Mapping[str, Any]) -> Boundary:
+    """The boundary that an arm's ``step`` names, in any of its forms; without one the blank line.
+
+    Raises ConfigurationError for anything else.
+    """
+    step = parameters.get("step", Mark.BLANK_LINE)
+    try:
+        return _boundary(**({"mark": step} if isinstance(step, str) else step))
+    except (TypeError, ValueError) as fault:
+        raise ConfigurationError(_STEP) from fault
+
+
+def _boundary(mark: str | None = None, tag: str | None = None, tokens: int | None = None) -> Boundary:
+    bare = Mark.TOKENS if tag is None else Mark.TAG
+    return Boundary(bare if mark is None else Mark(mark), tag or "", tokens)
 
 
 def split(text: str, boundary: Boundary) -> list[str]:
