@@ -24,9 +24,11 @@ from gateway.bookkeeper import Bookkeeper
 from gateway.difficulty.classifier import Learned
 from gateway.errors import ConfigurationError
 from gateway.flow.asking import HouseAsker
+from gateway.flow.drive import FanOut
 from gateway.flow.health import HealthWatch
 from gateway.flow.house import Catalog, House
 from gateway.flow.lane import Lanes
+from gateway.flow.salts import Salts
 from gateway.herald import Herald
 from gateway.http import health, models, requests
 from gateway.http.admin.desk import Desk
@@ -122,6 +124,8 @@ class Gateway:
             latencies=self._memory.latencies,
             sticky=self._memory.sticky,
             classify=Learned.load(),
+            salts=Salts(secrets.pepper.digest("cache salt")),
+            fan_out=FanOut(self.settings.limits.draws_per_request, self.settings.limits.draws),
         )
         webhooks = make_webhooks(self.settings, environment)
         self._herald = Herald(Notices(database), self.house.crossings, lambda: self.house.purse, clock, webhooks)
@@ -291,8 +295,9 @@ class Gateway:
             stored_keys=self._vault.opened,
             reported=self._listings.reported,
             reusable=self._upstreams,
+            verifiers=self.house.catalog.verifiers if self._is_serving else {},  # before, they remember nothing
         )
-        active = put_in_force(policies, fresh.models, fresh.defaults)
+        active = put_in_force(policies, fresh.models, fresh.defaults, fresh.verifiers)
         return replace(fresh, policies=active, default_policy=settings.policy), upstreams
 
     async def _refresh(self) -> None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gateway import yaml_text
 from gateway.errors import ConfigurationError
 from gateway.thinking_settings import ThinkingSettings
+from gateway.verifier_settings import VerifierSettings
 
 DialectName: TypeAlias = Literal["openai-chat", "openai-responses", "anthropic-messages"]
 EventName: TypeAlias = Literal["budget.soft_limit", "budget.exhausted"]
@@ -113,6 +114,8 @@ class LimitsSettings(_Strict):
     receive_s: float = Field(default=120.0, ge=1)
     deadline_s: float = Field(default=600.0, gt=0)
     default_output_tokens: int = Field(default=4096, ge=1)
+    draws_per_request: int = Field(default=32, ge=1, le=4096)
+    draws: int = Field(default=256, ge=1, le=65536)
 
 
 class RetentionSettings(_Strict):
@@ -174,6 +177,15 @@ class BackgroundSettings(_Strict):
     provider_batches: bool = True
 
 
+class GraderSettings(_Strict):
+    """Checks that requests ask for: how many at once, and whether code runs in them, for how long, in what memory."""
+
+    code: bool = False
+    processes: int = Field(default=2, ge=1, le=256)
+    code_s: float = Field(default=10.0, gt=0, le=300)
+    code_memory_bytes: int = Field(default=512 * 1024 * 1024, ge=64 * 1024 * 1024)
+
+
 class CorsSettings(_Strict):
     """Browser origins that may call the gateway; none by default."""
 
@@ -202,6 +214,7 @@ class Settings(_Strict):
 
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
+    verifiers: dict[str, VerifierSettings] = Field(default_factory=dict)
     policy: str = "default"
     policies_dir: str | None = None
     allow_unpriced: bool = False
@@ -213,6 +226,7 @@ class Settings(_Strict):
     broker: BrokerSettings = BrokerSettings()
     redis: RedisSettings = RedisSettings()
     background: BackgroundSettings = BackgroundSettings()
+    graders: GraderSettings = GraderSettings()
     cors: CorsSettings = CorsSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
 
@@ -355,4 +369,4 @@ def needs_restart(running: Settings, changed: Settings) -> tuple[str, ...]:
     return tuple(sections)
 
 
-_READ_AT_START = ("database", "broker", "cors", "keys", "journal", "redis", "background")
+_READ_AT_START = ("database", "broker", "cors", "keys", "journal", "redis", "background", "graders")

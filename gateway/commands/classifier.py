@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -136,26 +136,7 @@ def _print_categorising(measured: Report) -> None:
 
 
 def _print_routing(routing: tuple[Routing, ...]) -> None:
-    figures = ("routing", *(each.source for each in routing))
-    named: dict[str, Callable[[Routing], str]] = {
-        "weak": lambda each: each.weak,
-        "strong": lambda each: each.strong,
-        "prompts": lambda each: str(each.prompts),
-        "with a predicted success": lambda each: str(each.predicted),
-        "calibration error, weak": lambda each: f"{each.calibration_error_weak:.3f}",
-        "calibration error, strong": lambda each: f"{each.calibration_error_strong:.3f}",
-        "AUC, weak is right": lambda each: f"{each.auc_weak:.3f}",
-        "AUC, only strong is right": lambda each: f"{each.auc_gain:.3f}",
-        "APGR by predicted gain": lambda each: f"{each.apgr:.3f} {_span(each.apgr_95)}",
-        "APGR by the category's mean": lambda each: f"{each.apgr_category_mean:.3f}",
-        "APGR by the true cell's mean": lambda each: f"{each.apgr_cell_mean:.3f}",
-        "APGR shuffled, same cost": lambda each: f"{each.apgr_shuffled:.3f} {_span(each.apgr_shuffled_95)}",
-        "APGR of the oracle": lambda each: f"{each.apgr_oracle:.3f}",
-    }
-    print_rows(
-        figures, [{"routing": name, **{each.source: show(each) for each in routing}} for name, show in named.items()]
-    )
-
-
-def _span(interval: tuple[float, float]) -> str:
-    return f"({interval[0]:.3f} to {interval[1]:.3f})"
+    figures = {each.source: each.figures() for each in routing}
+    names = next(iter(figures.values()), {})
+    rows = [{"routing": name, **{source: shown[name] for source, shown in figures.items()}} for name in names]
+    print_rows(("routing", *figures), rows)

@@ -21,6 +21,7 @@ from gateway.commands.findings import (
     check_home,
     check_key_files,
     check_policies,
+    check_proxies,
     check_ticks,
     is_to_be_made,
 )
@@ -70,6 +71,7 @@ async def examine(where: Places, environment: Mapping[str, str]) -> list[Finding
     findings = [config, check_home(where), *check_key_files(where)]
     if settings is None:
         return findings
+    findings += check_proxies(environment)
     findings += [check_policies(where, settings), await check_database(where, settings), check_ticks(where, settings)]
     whole = with_hosted(settings, environment, where.embedded_url)
     if whole.upstreams:

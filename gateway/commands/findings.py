@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,7 @@ from gateway.store.schema import HEAD, revision
 from gateway.tasks import broker_folder, check_broker
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
 class Level(StrEnum):
@@ -54,6 +56,15 @@ def check_policies(where: Places, settings: Settings) -> Finding:
     except ConfigurationError as fault:
         return Finding(Level.FAIL, "policies", fault.message, "edit the file that is named")
     return Finding(Level.OK, "policies", f"{', '.join(policies) or 'none'}; {settings.policy} decides for model: auto")
+
+
+def check_proxies(environment: Mapping[str, str]) -> list[Finding]:
+    """Variables that lead other programs through a proxy: nothing to tell where there are none."""
+    named = [name for each in _PROXIES for name in (each, each.lower()) if environment.get(name)]
+    if not named:
+        return []
+    found = f"{', '.join(named)}: calls to upstreams and webhooks go straight, and not through a proxy"
+    return [Finding(Level.WARN, "proxy", found, "where only a proxy leads out, see Proxies in configure-upstreams.md")]
 
 
 def check_home(where: Places) -> Finding:

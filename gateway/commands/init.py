@@ -56,6 +56,12 @@ TEMPLATE = """\
 #    context_tokens: 32768
 #    max_output_tokens: 8192
 
+# Models that score the answers of searches; an arm of a policy names one as its verifier.
+#verifiers:
+#  judge:
+#    kind: judge
+#    model: haiku
+
 # Whether models without a price may be called; what they cost is then unknown, and says so.
 #allow_unpriced: false
 

@@ -15,7 +15,7 @@ from gateway.policy.cases import CasesDocument, read_cases
 from gateway.policy.reading import Policy, read_policy
 from gateway.policy.ready import ReadyPolicy, compile_policy
 from gateway.settings import Settings, load, places
-from gateway.steering import RUNNABLE
+from gateway.steering import RUNNABLE, known_verifiers
 from gateway.wiring import catalog
 
 _POLICY, _CASES = "policy.yaml", "cases.yaml"
@@ -90,4 +90,4 @@ def configured() -> tuple[Settings, Catalog]:
 
 def prepare(policy: Policy, offered: Catalog) -> ReadyPolicy:
     """The policy, ready to decide with the models that are configured."""
-    return compile_policy(policy, offered.models, offered.defaults, RUNNABLE)
+    return compile_policy(policy, offered.models, offered.defaults, RUNNABLE, known_verifiers(offered.verifiers))

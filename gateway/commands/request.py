@@ -11,6 +11,8 @@ import click
 
 from gateway.commands.output import json_option, print_json, print_rows
 from gateway.commands.running import caller_key, get
+from gateway.commands.search_tree import print_tree
+from gateway.errors import NotFound
 from gateway.settings import places
 
 
@@ -21,16 +23,25 @@ def request() -> None:
 
 @request.command()
 @click.argument("request_id", metavar="ID")
+@click.option("--tree", "as_tree", is_flag=True, help="Draw the tree of the search that the answer came from.")
 @json_option
-def show(request_id: str, as_json: bool) -> None:
+def show(request_id: str, as_tree: bool, as_json: bool) -> None:
     """Show what was asked for, decided, sent and spent; ID is the answer's x-ponder-request-id."""
     where = places(os.environ)
     record = get(where, f"/v1/requests/{quote(request_id, safe='')}", caller_key(where, os.environ))
     if as_json:
         print_json(record)
         return
+    search = record.pop("search", None)
+    if as_tree:
+        if search is None:
+            raise NotFound("this request was answered by a single call; only one whose arm searches has a tree")
+        print_tree(search)
+        return
     calls = record.pop("calls", None) or []
     print_rows(("field", "value"), [{"field": name, "value": text} for name, text in _flat(record)])
+    if search is not None:
+        click.echo(f"\n{search['strategy']} of {len(search['draws'])} draws: {search['reason']}; --tree draws them")
     if calls:
         click.echo()
         columns = ("attempt", "upstream", "model", "result", "status", "first_byte_s", "total_s", "cost_usd", "error")

@@ -23,7 +23,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SearchDraw:
-    """One draw of a search. No text of the model, unless the operator keeps texts.
+    """One draw of a search, without its text.
 
     ``parent`` is the draw whose chain it continues, of which only the first ``kept_steps`` where that is
     set. ``agrees_with`` is the first draw that came to the same answer, itself for a new one; None without an
@@ -42,7 +42,6 @@ class SearchDraw:
     agrees_with: int | None = None
     is_chosen: bool = False
     """Whether it is part of the answer's chain."""
-    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

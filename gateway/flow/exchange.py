@@ -63,9 +63,9 @@ class Exchange:
 
     __slots__ = (
         "answer_id", "answer_text", "answered_by", "ask", "call_ceiling", "calls", "catalog", "conversation", "cost",
-        "degraded", "demand", "fallbacks", "finish", "first_byte", "hold", "house", "is_cost_complete", "is_emptied",
-        "is_settled", "key", "model", "observed", "open_calls", "place", "plan", "policy", "prediction", "search",
-        "stored_at", "tries", "uncounted", "wish",
+        "degraded", "demand", "draw_texts", "fallbacks", "finish", "first_byte", "hold", "house", "is_cost_complete",
+        "is_emptied", "is_settled", "key", "model", "observed", "open_calls", "place", "plan", "policy", "prediction",
+        "search", "stored_at", "tries", "uncounted", "wish",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, key: Key, house: House) -> None:
@@ -112,6 +112,7 @@ class Exchange:
         self.first_byte: float | None = None
         self.answer_id: str | None = None
         self.answer_text: bytes = b""
+        self.draw_texts: Mapping[str, str] = {}
         self.finish: str | None = None
 
     def begin_call(self, requested: Mapping[str, Any], sent: Mapping[str, Any]) -> OpenCall:
@@ -254,7 +255,7 @@ class Exchange:
             finish=self.finish,
             error=f"{error.code}: {error.message}" if error else None,
             tags=ask.hints.tags,
-            text=StoredText(ask.raw, self.answer_text) if self.stores_text else None,
+            text=StoredText(ask.raw, self.answer_text, self.draw_texts) if self.stores_text else None,
             charged=self.charge if self.uncounted else None,
             search=self.search,
         )

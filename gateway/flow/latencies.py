@@ -150,7 +150,11 @@ class LatencyLearner:
             self._known[key] = self._cells[key].latency()
         self._changed.clear()
         tokens = {arm: each.usual() for arm, each in self._tokens.items()}
-        self._latest = Latencies(MappingProxyType(self._known.copy()), MappingProxyType(tokens))
+        self._latest = Latencies(
+            MappingProxyType(self._known.copy()),
+            MappingProxyType(tokens),
+            slowest_p95_s=max([each.total_p95_s for each in self._known.values()], default=0.0),
+        )
 
 
 class _Cell:

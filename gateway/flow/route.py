@@ -17,6 +17,7 @@ from gateway.domain.arm import Arm
 from gateway.domain.ask import Operation
 from gateway.domain.capabilities import Shown
 from gateway.domain.chat import Conversation, Dialect
+from gateway.domain.construction import quickly_made
 from gateway.domain.effort import LEVELS
 from gateway.domain.model import Model
 from gateway.domain.thinking import Actuation, Wish
@@ -37,6 +38,7 @@ _MOST_DROPPED = 32
 _FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where an ask goes. ``codec`` is None when the client's bytes pass as they are."""

@@ -96,14 +96,15 @@ async def _search(exchange: Exchange, tell: Callable[[Tree], None]) -> Answer:
         strategy=undertaking.strategy,
         seed=undertaking.seed,
         verifier=undertaking.verifier,
-        stores_text=exchange.stores_text,
     )
+    if exchange.stores_text:
+        exchange.draw_texts = tree.texts
     if winner.candidate is None or not winner.text.strip():
         if isinstance(hands.fault, UpstreamError):
             raise hands.fault
         raise UpstreamFailed(f"the search of {tree.draws} draws brought no answer in time and within its ceilings")
     found = _answer(exchange, tree, winner)
-    exchange.answer_id, exchange.finish = found.id, found.stop.value
+    exchange.finish = found.stop.value
     return found
 
 
@@ -112,7 +113,8 @@ def _answer(exchange: Exchange, tree: Tree, winner: Winner) -> Answer:
     assert winner.candidate is not None  # noqa: S101  there is an answer
     ask, model = exchange.ask, exchange.model
     is_cut = winner.candidate.is_truncated or not winner.is_whole
-    prompt = max((call.usage.prompt_tokens for call in exchange.calls if call.usage is not None), default=0)
+    read = [call.usage.prompt_tokens for call in exchange.calls if call.usage is not None]
+    prompt = min(filter(None, read), default=0)
     usage = Usage(
         input_tokens=prompt,
         output_tokens=tree.tokens,

@@ -86,9 +86,12 @@ class Tree:
             case _:
                 pass
 
-    def record(
-        self, winner: Winner, *, strategy: str, seed: int, verifier: str | None, stores_text: bool
-    ) -> SearchRecord:
+    @property
+    def texts(self) -> dict[str, str]:
+        """What each draw wrote, by its number."""
+        return {str(number): node.text for number, node in self._nodes.items() if node.text}
+
+    def record(self, winner: Winner, *, strategy: str, seed: int, verifier: str | None) -> SearchRecord:
         """The search as it is recorded."""
         chosen = self._path(winner)
         answers = self._answers()
@@ -105,7 +108,6 @@ class Tree:
                 scores=node.scores,
                 agrees_with=answers.get(number),
                 is_chosen=number in chosen,
-                text=node.text if stores_text else None,
             )
             for number, node in sorted(self._nodes.items())
         )

@@ -12,6 +12,7 @@ from gateway.dialects.json_bytes import dumps
 from gateway.domain.money import show
 from gateway.domain.plan import Plan
 from gateway.domain.record import CallRecord, RequestRecord
+from gateway.domain.search_record import SearchRecord
 from gateway.domain.usage import Usage
 from gateway.errors import NotFound
 from gateway.flow.house import House
@@ -71,6 +72,7 @@ def as_json(record: RequestRecord) -> dict[str, Any]:
         "tags": dict(record.tags),
         "plan": None if record.plan is None else _plan(record.plan),
         "calls": [_call(call) for call in record.calls],
+        "search": None if record.search is None else _search(record.search),
     }
 
 
@@ -99,6 +101,32 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "estimated_cost_usd": None if plan.estimated_cost is None else show(plan.estimated_cost),
         "is_observed": plan.is_observed,
         "facts": dict(plan.facts),
+    }
+
+
+def _search(search: SearchRecord) -> dict[str, Any]:
+    return {
+        "strategy": search.strategy,
+        "seed": search.seed,
+        "verifier": search.verifier,
+        "reason": search.reason,
+        "confidence": search.confidence,
+        "draws": [
+            {
+                "draw": draw.draw,
+                "parent": draw.parent,
+                "kept_steps": draw.kept_steps,
+                "role": draw.role,
+                "model": draw.model,
+                "fate": draw.fate.value,
+                "tokens": draw.tokens,
+                "cost_usd": show(draw.cost),
+                "scores": list(draw.scores),
+                "agrees_with": draw.agrees_with,
+                "is_chosen": draw.is_chosen,
+            }
+            for draw in search.draws
+        ],
     }
 
 

@@ -9,14 +9,15 @@ from sqlalchemy import ColumnElement, RowMapping, delete, func, insert, select, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.background import FilePurpose, StoredFile
+from gateway.errors import Unavailable
 from gateway.store.background_tables import file_chunks, files
 from gateway.store.connections import Connections
 
 CHUNK_BYTES = 256 * 1024
 """What writers put into one chunk: a transaction of a millisecond or two."""
 
-_UNFINISHED_S = 3600.0
-"""How long an upload that its process did not live to end keeps its place."""
+UNFINISHED_S = 3600.0
+"""How long a file that is being written keeps its place after its last chunk: its process may have ended."""
 _DELETED_AT_ONCE = 50
 
 
@@ -30,24 +31,26 @@ class FileDraft:
         self._chunks = 0
         self.size = 0
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, *, now: float) -> None:
         """Add bytes. Raises Unavailable or ConfigurationError."""
         self._waiting += data
         self.size += len(data)
         while len(self._waiting) >= CHUNK_BYTES:
-            await self._store(CHUNK_BYTES)
+            await self._store(CHUNK_BYTES, now)
 
-    async def flush(self) -> None:
+    async def flush(self, *, now: float) -> None:
         """Store what is left."""
         if self._waiting:
-            await self._store(len(self._waiting))
+            await self._store(len(self._waiting), now)
 
-    async def _store(self, size: int) -> None:
+    async def _store(self, size: int, now: float) -> None:
         data = bytes(self._waiting[:size])
         del self._waiting[:size]
         values = {"file_id": self._id, "number": self._chunks, "data": data}
         self._chunks += 1
         async with self._connections.writing() as connection:
+            grown = {"size": files.c.size + size, "kept_until": now + UNFINISHED_S}
+            await _change(connection, self._id, grown)
             await connection.execute(insert(file_chunks).values(values))
 
 
@@ -67,15 +70,15 @@ class Files:
             "size": 0,
             "is_complete": False,
             "created_at": now,
-            "kept_until": now + _UNFINISHED_S,
+            "kept_until": now + UNFINISHED_S,
         }
         async with self._connections.writing() as connection:
             await connection.execute(insert(files).values(values))
         return FileDraft(self._connections, file_id)
 
-    async def complete(self, draft: FileDraft, file: StoredFile) -> None:
+    async def complete(self, draft: FileDraft, file: StoredFile, *, now: float) -> None:
         """Make a file that was written whole its key's."""
-        await draft.flush()
+        await draft.flush(now=now)
         async with self._connections.writing() as connection:
             await completed(connection, file)
 
@@ -92,7 +95,7 @@ class Files:
         return None if row is None else _to_file(row)
 
     async def stored_bytes(self, key_id: str) -> int:
-        """How many bytes a key's files have together."""
+        """How many bytes a key's files have together, of those being written what is stored so far."""
         total = select(func.coalesce(func.sum(files.c.size), 0)).where(files.c.key_id == key_id)
         async with self._connections.reading() as connection:
             return int((await connection.execute(total)).scalar_one())
@@ -155,7 +158,14 @@ async def completed(connection: AsyncConnection, file: StoredFile) -> None:
         "is_complete": True,
         "kept_until": file.kept_until,
     }
-    await connection.execute(update(files).where(files.c.id == file.id).values(values))
+    await _change(connection, file.id, values)
+
+
+async def _change(connection: AsyncConnection, file_id: str, values: dict[str, Any]) -> None:
+    """Change the row of a file that is being written. Raises Unavailable if it stood still for too long."""
+    changed = await connection.execute(update(files).where(files.c.id == file_id).values(values))
+    if not changed.rowcount:
+        raise Unavailable("this file was given up, as nothing was added to it for an hour; write it again")
 
 
 async def _delete(connection: AsyncConnection, file_ids: Sequence[str]) -> None:

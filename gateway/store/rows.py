@@ -25,6 +25,7 @@ from gateway.domain.money import from_nanos, to_nanos, usd
 from gateway.domain.plan import Ceilings, Dropped, Plan
 from gateway.domain.prediction import Anchor
 from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
+from gateway.domain.search_record import Fate, SearchDraw, SearchRecord
 from gateway.domain.usage import Usage, UsageSource
 from gateway.store.base import Unstorable
 
@@ -127,12 +128,14 @@ def _add(batch: Batch, record: RequestRecord, form: Form) -> None:
             record.error,
             _json(record.tags) if record.tags else "{}",
             None if record.charged is None else to_nanos(record.charged),
+            None if record.search is None else _json(record.search),
         )
     )
     for number, call in enumerate(record.calls):
         batch.draws.append((started_at, identity, number, record.key_id, *_call_values(call, form)))
     if record.text is not None:
-        batch.texts.append((started_at, identity, record.text.request, record.text.answer))
+        text = record.text
+        batch.texts.append((started_at, identity, text.request, text.answer, _json(text.draws) if text.draws else None))
 
 
 _NO_USAGE = (None,) * 13
@@ -260,7 +263,8 @@ def to_record(request: RowMapping, draws: Iterable[RowMapping], text: RowMapping
         error=request["error"],
         tags=request["tags"],
         charged=None if request["charged_nanos"] is None else from_nanos(request["charged_nanos"]),
-        text=None if text is None else StoredText(request=text["request"], answer=text["answer"]),
+        text=None if text is None else StoredText(text["request"], text["answer"], text["draws"] or {}),
+        search=None if request["search"] is None else _to_search(request["search"]),
     )
 
 
@@ -299,6 +303,14 @@ def _to_usage(draw: RowMapping) -> Usage:
         source=UsageSource(draw["usage_source"]),
         raw=draw["raw_usage"],
     )
+
+
+def _to_search(document: Mapping[str, Any]) -> SearchRecord:
+    draws = (
+        {**draw, "fate": Fate(draw["fate"]), "cost": usd(draw["cost"]), "scores": tuple(draw["scores"])}
+        for draw in document["draws"]
+    )
+    return SearchRecord(**{**document, "draws": tuple(SearchDraw(**draw) for draw in draws)})
 
 
 def to_plan(document: Mapping[str, Any]) -> Plan:

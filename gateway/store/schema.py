@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.errors import ConfigurationError
 from gateway.store.base import Database, locate, open_async, translating
 
-HEAD = "20261122_0935"
+HEAD = "20261122_1215"
 """The newest revision in ``migrations/versions``. Revisions are dates, so their order is that of text."""
 
 _CHECKOUT = Path(__file__).parents[2] / "migrations"
@@ -52,21 +52,12 @@ async def revision(url: str) -> str | None:
         await engine.dispose()
 
 
-async def is_current(url: str) -> bool:
-    """Whether this release can work with the database: its schema is this release's or a newer one's.
-
-    A schema change ships one release before the code that needs it, so the code of the release
-    before runs on the schema of the one after.
-    """
-    stored = await revision(url)
-    return stored is not None and stored >= HEAD
-
-
 async def upgrade(url: str) -> bool:
     """Bring the schema to this release's; returns whether there was anything to do.
 
     Any number of processes may call this at once: one migrates, the others wait for it. A schema
-    newer than this release is left alone.
+    newer than this release is left alone: a schema change ships one release before the code that
+    needs it, so the code of the release before runs on the schema of the one after.
     """
     stored = await revision(url)
     if stored is None or stored < HEAD:

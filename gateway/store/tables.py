@@ -58,6 +58,7 @@ requests = Table(
     Column("error", Text),
     Column("tags", Document, nullable=False),
     Column("charged_nanos", BigInteger),
+    Column("search", Document),
 )
 """One row per request: the decision, its spending and its latency. ``charged_nanos`` is what budgets were
 charged, where that is not the cost: a call whose cost nobody knows is charged at its ceiling."""
@@ -126,8 +127,10 @@ request_texts = Table(
     Column("request_id", Uuid(as_uuid=False), primary_key=True),
     Column("request", LargeBinary, nullable=False),
     Column("answer", LargeBinary, nullable=False),
+    Column("draws", Document),
 )
-"""Prompts and answers, where the operator opted in; apart from ``requests`` since they are kept for less long."""
+"""Prompts, answers and the draws of searches, where the operator opted in; apart from ``requests`` since they are
+kept for less long."""
 
 changes = Table(
     "changes",

@@ -12,6 +12,7 @@ from gateway.domain.money import ZERO, usd
 from gateway.domain.plan import Ceilings, Dropped, Plan
 from gateway.domain.prediction import Anchor
 from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
+from gateway.domain.search_record import Fate, SearchDraw, SearchRecord
 from gateway.domain.usage import Usage, UsageSource
 
 NOON = 1_795_348_800.0
@@ -132,6 +133,18 @@ FULL = request(
     tags={"team": "blue"},
     text=StoredText(request=b'{"model":"x\xff"}', answer=b"\x00answer"),
     charged=usd("0.25"),
+    search=SearchRecord(
+        strategy="dvts",
+        seed=7,
+        verifier="prm",
+        reason="the best score of 2",
+        confidence=0.9,
+        draws=(
+            SearchDraw(0, None, None, "main", "small", Fate.STEP, 31, usd("0.001"), (0.9,), None, is_chosen=True),
+            SearchDraw(1, 0, 1, "main", "small", Fate.WHOLE, 12, usd("0.002"), (0.9, 0.8), 1, is_chosen=True),
+            SearchDraw(2, None, None, "main", "small", Fate.CANCELLED, 3, usd("0")),
+        ),
+    ),
 )
 """A request with every field set."""
 

@@ -23,6 +23,7 @@ from gateway.domain.money import ZERO, Usd
 from gateway.domain.plan import Ceilings, Dropped, Plan
 from gateway.domain.prediction import Anchor
 from gateway.domain.record import CallRecord, Opening, RaisedCeiling, RequestRecord, Result, StoredText
+from gateway.domain.search_record import Fate, SearchDraw, SearchRecord
 from gateway.domain.usage import Usage, UsageSource
 
 VERSION = 1
@@ -58,12 +59,19 @@ ARM_MEMBERS = (
     *("like", "escalate_below"),
 )
 
+SEARCH_MEMBERS = ("strategy", "seed", "verifier", "reason", "confidence")
+DRAW_MEMBERS = (
+    *("draw", "parent", "kept_steps", "role", "model", "fate", "tokens", "scores", "agrees_with", "is_chosen"),
+)
+
 _opening_values = attrgetter(*OPENING_MEMBERS)
 _record_values = attrgetter(*RECORD_MEMBERS)
 _call_values = attrgetter(*CALL_MEMBERS)
 _usage_values = attrgetter(*USAGE_MEMBERS)
 _plan_values = attrgetter(*PLAN_MEMBERS)
 _arm_values = attrgetter(*ARM_MEMBERS)
+_search_values = attrgetter(*SEARCH_MEMBERS)
+_draw_values = attrgetter(*DRAW_MEMBERS)
 
 
 class Unreadable(ValueError):
@@ -91,8 +99,9 @@ def encode_record(record: RequestRecord) -> bytes:
             str(record.cost),
             _plan(record.plan),
             [_call(call) for call in record.calls],
-            None if text is None else (b64encode(text.request).decode(), b64encode(text.answer).decode()),
+            None if text is None else (b64encode(text.request).decode(), b64encode(text.answer).decode(), text.draws),
             None if record.charged is None else str(record.charged),
+            None if record.search is None else _search(record.search),
         )
     )
 
@@ -154,6 +163,13 @@ def _plan(plan: Plan | None) -> Values | None:
     )
 
 
+def _search(search: SearchRecord) -> Values:
+    return (
+        _search_values(search),
+        [(_draw_values(draw), str(draw.cost)) for draw in search.draws],
+    )
+
+
 def _call(call: CallRecord) -> Values:
     usage = call.usage
     return (
@@ -191,8 +207,9 @@ def _read_record(rest: list[Any]) -> RequestRecord:
         cost=_read_usd(cost),
         plan=_read_plan(plan),
         calls=tuple(_read_call(*call[:3]) for call in calls),
-        text=None if text is None else StoredText(b64decode(text[0]), b64decode(text[1])),
+        text=None if text is None else StoredText(b64decode(text[0]), b64decode(text[1]), *text[2:3]),
         charged=_read_usd(later[0]) if later and later[0] is not None else None,
+        search=_read_search(later[1]) if later[1:] and later[1] is not None else None,
         **members,
     )
 
@@ -226,6 +243,18 @@ def _read_plan(document: list[Any] | None) -> Plan | None:
         fallbacks=tuple(_read_arm(fallback) for fallback in later[0]) if later else (),
         **members,
     )
+
+
+def _read_search(document: list[Any]) -> SearchRecord:
+    values, draws, *_ = document
+    return SearchRecord(draws=tuple(_read_draw(*draw[:2]) for draw in draws), **_members(SEARCH_MEMBERS, values))
+
+
+def _read_draw(values: list[Any], cost: str) -> SearchDraw:
+    members = _members(DRAW_MEMBERS, values)
+    members["fate"] = Fate(members["fate"])
+    members["scores"] = tuple(members["scores"])
+    return SearchDraw(cost=_read_usd(cost), **members)
 
 
 def _read_arm(values: list[Any]) -> Arm:

@@ -19,6 +19,7 @@ from gateway.domain.money import ZERO, Usd, from_nanos, usd
 from gateway.domain.plan import Ceilings, Dropped, Plan
 from gateway.domain.prediction import Anchor
 from gateway.domain.record import CallRecord, Opening, RaisedCeiling, RequestRecord, Result, StoredText, interrupted
+from gateway.domain.search_record import SearchDraw, SearchRecord
 from gateway.domain.usage import Usage, UsageSource
 from tests.adapters.journal.samples import opening, opening_of
 from tests.store.records import BARE, FULL, call, request
@@ -150,7 +151,9 @@ def test_nothing_of_a_record_is_left_out() -> None:
     apart = {
         Opening: {"plan", "ceiling"},
         RaisedCeiling: {"id", "ceiling"},
-        RequestRecord: {"cost", "plan", "calls", "text", "charged"},
+        RequestRecord: {"cost", "plan", "calls", "text", "charged", "search"},
+        SearchRecord: {"draws"},
+        SearchDraw: {"cost"},
         CallRecord: {"cost", "usage"},
         Usage: set(),
         Plan: {"arm", "ceilings", "dropped", "estimated_cost", "fallbacks"},
@@ -164,6 +167,8 @@ def test_nothing_of_a_record_is_left_out() -> None:
         Usage: entries.USAGE_MEMBERS,
         Plan: entries.PLAN_MEMBERS,
         Arm: entries.ARM_MEMBERS,
+        SearchRecord: entries.SEARCH_MEMBERS,
+        SearchDraw: entries.DRAW_MEMBERS,
     }
     for kind, members in written.items():
         assert {*members, *apart[kind]} == {field.name for field in fields(kind)}
@@ -186,8 +191,8 @@ def test_what_the_first_release_wrote_is_read() -> None:
 def test_members_of_a_later_release_are_read_past() -> None:
     """Values behind the known ones are passed over, at every level."""
     document = orjson.loads(encode_record(FULL))
-    _, _, values, _, plan, calls, text, _ = document
-    for level in (document, values, plan, *plan, calls[1], *calls[1][::2], plan[3][0], text):
+    _, _, values, _, plan, calls, text, _, search = document
+    for level in (document, values, plan, *plan, calls[1], *calls[1][::2], plan[3][0], text, search, search[1][0]):
         level.append("later")
     plan[3].remove("later")
     plan[4].remove("later")
@@ -199,7 +204,8 @@ def test_members_that_an_earlier_release_lacked_take_their_defaults() -> None:
     document = orjson.loads(encode_record(FULL))
     document[2].pop()
     assert decode(orjson.dumps(document)) == replace(FULL, tags={})
-    assert decode(orjson.dumps(document[:-1])) == replace(FULL, tags={}, charged=None)
+    assert decode(orjson.dumps(document[:-1])) == replace(FULL, tags={}, search=None)
+    assert decode(orjson.dumps(document[:-2])) == replace(FULL, tags={}, charged=None, search=None)
     held = replace(opening(), ceiling=usd("0.2"))
     assert decode(encode_opening(held)) == held
     assert decode(orjson.dumps(orjson.loads(encode_opening(held))[:-1])) == opening()
