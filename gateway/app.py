@@ -19,6 +19,7 @@ from gateway.adapters.journal.journal import JournalTerms, LocalJournal, OnFullD
 from gateway.adapters.llm_classifier import LlmJudge
 from gateway.adapters.policy_files import PolicyFiles
 from gateway.adapters.thinking import actuate
+from gateway.adapters.vllm_load import VllmLoads
 from gateway.background.lane import BackgroundLane
 from gateway.bookkeeper import Bookkeeper
 from gateway.difficulty.classifier import Learned
@@ -125,6 +126,7 @@ class Gateway:
             sticky=self._memory.sticky,
             classify=Learned.load(),
             salts=Salts(secrets.pepper.digest("cache salt")),
+            loads=VllmLoads(lambda: self.house.catalog.upstreams, clock),
             fan_out=FanOut(self.settings.limits.draws_per_request, self.settings.limits.draws),
         )
         webhooks = make_webhooks(self.settings, environment)

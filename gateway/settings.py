@@ -363,7 +363,7 @@ def needs_restart(running: Settings, changed: Settings) -> tuple[str, ...]:
     sections = [name for name in _READ_AT_START if getattr(running, name) != getattr(changed, name)]
     sections += [
         f"limits.{name}"
-        for name in ("header_bytes", "receive_s", "connections")
+        for name in ("header_bytes", "receive_s", "connections", "draws_per_request", "draws")
         if getattr(running.limits, name) != getattr(changed.limits, name)
     ]
     return tuple(sections)

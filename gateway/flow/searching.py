@@ -161,9 +161,10 @@ class _Suspense:
         except BaseException:
             await self._stop()
             raise
-        headers = [*STREAM_HEADERS, *decision_headers(exchange), *request_id_headers(exchange.ask)]
         rest = self._run()
-        return Streamed(headers, comment("searching"), rest, exchange.left_s)
+        first = await anext(rest) if self._task.done() else comment("searching")
+        headers = [*STREAM_HEADERS, *decision_headers(exchange), *request_id_headers(exchange.ask)]
+        return Streamed(headers, first, rest, exchange.left_s)
 
     async def _first_call(self) -> Streamed | None:
         """The stream of a fallback, where the search has failed before anything was sent."""
