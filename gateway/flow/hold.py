@@ -158,12 +158,18 @@ def search_bound(exchange: Exchange) -> Usd:
     plan, policy = exchange.plan, exchange.policy
     assert plan is not None and policy is not None  # noqa: S101, PT018  only a policy's arm searches
     prompt_tokens = prompt_bound(exchange.ask.raw, None)
-    total = 0
-    for leg in policy.ready.arms[plan.arm.name].legs:
+    arm = policy.ready.arms[plan.arm.name]
+    total = longest = 0
+    for leg in arm.legs:
+        written = leg.max_output_tokens if plan.ceilings.output_tokens is None else plan.ceilings.output_tokens
+        longest = max(longest, written)
         if leg.any_tier is not None:
             rates = leg.any_tier.at(prompt_tokens)
-            written = leg.max_output_tokens if plan.ceilings.output_tokens is None else plan.ceilings.output_tokens
             total += leg.calls * (prompt_tokens * rates.input + written * rates.output)
+    for reader in arm.readers:
+        if reader.any_tier is not None:
+            read = prompt_tokens + longest
+            total += reader.calls * read * reader.any_tier.at(read).input
     bound = as_usd(total)
     return bound if plan.ceilings.cost is None else min(bound, plan.ceilings.cost)
 

@@ -15,6 +15,7 @@ from gateway.domain.chat import Conversation, Role, Text
 from gateway.domain.effort import OFF
 from gateway.domain.model import Model
 from gateway.domain.prediction import Anchor
+from gateway.domain.search_sizes import BY_STEPS
 from gateway.domain.verification import Problem
 from gateway.errors import Unavailable
 from gateway.flow.chat_draw import ChatWriter
@@ -33,8 +34,6 @@ from gateway.search.protocol import DRAFT, MAIN, Ceilings, Search, Task, Terms, 
 from gateway.search.schedule import Schedule, schedule_for
 from gateway.search.steps import BLANK_LINE, Boundary, boundary_of
 
-BY_STEPS: Final = frozenset({Strategy.BEAM, Strategy.DVTS, Strategy.MCTS, Strategy.DRAFT, Strategy.REPAIR})
-"""Strategies that continue chains, and so need a server that continues tokens."""
 _OURS: Final = frozenset({"draft", "step", "carries"})
 """Of an arm's parameters those that are for the driver, not for the strategy."""
 _SEEDS: Final = 2**31

@@ -155,9 +155,9 @@ class _Suspense:
             if not exchange.ask.hints.progress:
                 await asyncio.wait({self._task}, timeout=_PATIENCE_S)
             if self._task.done():
-                first = await self._first_call()
-                if first is not None:
-                    return first
+                instead = await self._fallen_back()
+                if instead is not None:
+                    return instead
         except BaseException:
             await self._stop()
             raise
@@ -166,7 +166,7 @@ class _Suspense:
         headers = [*STREAM_HEADERS, *decision_headers(exchange), *request_id_headers(exchange.ask)]
         return Streamed(headers, first, rest, exchange.left_s)
 
-    async def _first_call(self) -> Streamed | None:
+    async def _fallen_back(self) -> Streamed | None:
         """The stream of a fallback, where the search has failed before anything was sent."""
         error = self._task.exception()
         if error is None:

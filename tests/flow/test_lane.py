@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.key import Key, Priority
 from gateway.errors import RateLimited, Unavailable
 from gateway.flow.lane import Bounds, Lane, Lanes, Place, Refusal
 from gateway.telemetry import Meter
+from tests.randomness import examples
 
 LEFT_S = 30.0
 
@@ -271,7 +272,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(_STEPS)
 def test_no_place_is_ever_lost_or_doubled(steps: list[tuple[str, int, Priority | None]]) -> None:
     """Whatever comes, goes, hangs up or is resized: never too many calls at once, nobody idle beside a free place."""

@@ -240,3 +240,31 @@ async def test_a_translated_stream_that_thinking_emptied_is_counted(
     await _all(reply)
     assert _only(kept).result is Result.ANSWERED
     assert (b'ponder_answers_emptied_total{model="m"} 1.0' in house.meter.render()) is emptied
+
+
+@pytest.mark.parametrize(
+    ("delta", "emptied"),
+    [
+        ({"type": "thinking_delta", "thinking": "Hm."}, True),
+        ({"type": "text_delta", "text": "\n"}, True),
+        ({"type": "text_delta", "text": "Yes."}, False),
+    ],
+    ids=["only thinking", "a line's end", "text"],
+)
+async def test_a_passing_stream_that_thinking_emptied_is_counted(
+    kept: Kept, delta: dict[str, str], *, emptied: bool
+) -> None:
+    """Anthropic counts thinking as output: whether anything was said is told by what came, here too."""
+    events = (
+        {"type": "message_start", "message": {"id": "m1", "usage": {"input_tokens": 11, "output_tokens": 1}}},
+        {"type": "content_block_delta", "index": 0, "delta": delta},
+        {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 7}},
+        {"type": "message_stop"},
+    )
+    play = Play((b"".join(_event(event, str(event["type"])) for event in events),))
+    house = house_of(ScriptedUpstream(Dialect.ANTHROPIC_MESSAGES, play), kept)
+    reply = await serve(arrival(Dialect.ANTHROPIC_MESSAGES, is_stream=True), house)
+    assert isinstance(reply, Streamed)
+    await _all(reply)
+    assert _only(kept).result is Result.ANSWERED
+    assert (b'ponder_answers_emptied_total{model="m"} 1.0' in house.meter.render()) is emptied
