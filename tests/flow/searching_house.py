@@ -40,7 +40,7 @@ arms:
   revise: {model: reasoner, strategy: revise}
   decompose: {model: reasoner, strategy: decompose}
   cascade: {cascade: [one, vote], escalate_below: 0.7}
-defaults: {arm: one, reference: one, max_cost_usd: 1, fallbacks: [one]}
+defaults: {arm: race, reference: race, max_cost_usd: 1, fallbacks: [one]}
 """
 
 
@@ -89,6 +89,7 @@ def searching_house(
 async def ask(
     house: House, arm: str, *, is_stream: bool = False, dialect: Dialect = Dialect.OPENAI_CHAT, **members: Any
 ) -> Reply:
-    """The answer of one arm."""
-    made = arrival(dialect, is_stream=is_stream, model=f"arm:{arm}", **members).ask
-    return await serve_ask(replace(made, model=f"arm:{arm}", started=house.clock.monotonic()), KEY, house)
+    """The answer of one arm; of ``auto``, of that which the policy decides on: ``race``."""
+    model = arm if arm == "auto" else f"arm:{arm}"
+    made = arrival(dialect, is_stream=is_stream, model=model, **members).ask
+    return await serve_ask(replace(made, model=model, started=house.clock.monotonic()), KEY, house)

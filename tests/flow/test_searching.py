@@ -154,7 +154,7 @@ async def test_a_search_without_an_answer_falls_back(server: SearchedVllm) -> No
     """All draws fail, and once more each, and the policy's fallback answers by a single call."""
     kept = Kept()
     server.statuses = [500] * 8
-    reply = await ask(searching_house(server, kept), "race")
+    reply = await ask(searching_house(server, kept), "auto")
     assert isinstance(reply, Whole)
     assert b"fell back to one" in dict(reply.headers)[b"x-ponder-degraded"]
     assert dict(reply.headers)[b"x-ponder-arm"] == b"one"
