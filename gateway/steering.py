@@ -6,31 +6,52 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Final
 
+from gateway.adapters.verifiers.model_verifier import ModelVerifier
 from gateway.difficulty.rules import Label, label
 from gateway.domain.arm import Strategy
 from gateway.domain.key import Names
 from gateway.domain.model import Model
 from gateway.flow.house import ActivePolicy
+from gateway.policy.arms import KnownVerifier
 from gateway.policy.document import LabelDocument
 from gateway.policy.facts import Defaults
 from gateway.policy.reading import Policy
 from gateway.policy.ready import compile_policy
+from gateway.search_ports import Verifier
 
-RUNNABLE: Final[Collection[Strategy]] = frozenset({Strategy.GREEDY})
+RUNNABLE: Final[Collection[Strategy]] = frozenset(Strategy)
 """The strategies that can be run. Arms of others drop out, with this as their reason."""
 
 
 def put_in_force(
-    policies: Mapping[str, Policy], models: Mapping[str, Model], defaults: Defaults
+    policies: Mapping[str, Policy],
+    models: Mapping[str, Model],
+    defaults: Defaults,
+    verifiers: Mapping[str, Verifier] | None = None,
 ) -> dict[str, ActivePolicy]:
-    """Every policy, ready to decide, by its name."""
-    return {name: _active(policy, models, defaults) for name, policy in policies.items()}
+    """Every policy, ready to decide, by its name. ``verifiers`` are those that there are, by default none."""
+    known = known_verifiers(verifiers or {})
+    return {name: _active(policy, models, defaults, known) for name, policy in policies.items()}
 
 
-def _active(policy: Policy, models: Mapping[str, Model], defaults: Defaults) -> ActivePolicy:
+def known_verifiers(verifiers: Mapping[str, Verifier]) -> dict[str, KnownVerifier]:
+    """The verifiers as policies see them."""
+    return {
+        name: KnownVerifier(
+            verifier.model,
+            verifier.scores_steps,
+            verifier.most_readings if isinstance(verifier, ModelVerifier) else 1,
+        )
+        for name, verifier in verifiers.items()
+    }
+
+
+def _active(
+    policy: Policy, models: Mapping[str, Model], defaults: Defaults, verifiers: Mapping[str, KnownVerifier]
+) -> ActivePolicy:
     document = policy.document
     return ActivePolicy(
-        ready=compile_policy(policy, models, defaults, RUNNABLE),
+        ready=compile_policy(policy, models, defaults, RUNNABLE, verifiers),
         classify=document.classify,
         retries_empty=document.retry_empty,
         stores_text=document.store_text,

@@ -36,7 +36,9 @@ from gateway.flow.house import Catalog, Terms
 from gateway.flow.lane import Bounds
 from gateway.policy.facts import Defaults
 from gateway.ports import Upstream
+from gateway.search_ports import Verifier
 from gateway.settings import LocalPriceSettings, ModelSettings, Places, PriceSettings, Settings, UpstreamSettings
+from gateway.verifying import make_verifiers
 
 CODECS: Mapping[Dialect, Codec] = {
     codec.dialect: codec for codec in (openai_chat.CODEC, openai_responses.CODEC, anthropic_messages.CODEC)
@@ -177,9 +179,11 @@ def catalog(
     stored_keys: Mapping[str, OpenedKey] | None = None,
     reported: Reports | None = None,
     reusable: Mapping[UpstreamIdentity, Upstream] | None = None,
+    verifiers: Mapping[str, Verifier] | None = None,
 ) -> tuple[Catalog, dict[UpstreamIdentity, Upstream]]:
     """The models and upstreams that may be called, and the upstreams by their settings for the next reload.
 
+    ``verifiers`` are those in force; one that does not change stays, with the scores that it remembers.
     Raises :class:`ConfigurationError` naming the entry at fault.
     """
     whole = with_hosted(settings, environment, embedded_url)
@@ -195,31 +199,38 @@ def catalog(
         models[EMBEDDED_MODEL] = Model(EMBEDDED_MODEL, EMBEDDED, EMBEDDED_MODEL, FREE)
     for name, model_settings in settings.models.items():
         models[name] = _model(name, model_settings, whole, prices, reported or {})
+    upstreams = {name: upstream for (name, *_), upstream in made.items()}
+    terms = {name: _terms(each) for name, each in whole.upstreams.items()}
     return (
         Catalog(
             models=models,
-            upstreams={name: upstream for (name, *_), upstream in made.items()},
-            terms={
-                name: Terms(
-                    upstream.first_byte_s,
-                    upstream.idle_s,
-                    upstream.retries,
-                    _is_openai(upstream),
-                    Bounds(places=upstream.connections, queue=upstream.queue),
-                    is_vllm=upstream.kind == "vllm",
-                )
-                for name, upstream in whole.upstreams.items()
-            },
+            upstreams=upstreams,
+            terms=terms,
             defaults=Defaults(
                 deadline_s=settings.limits.deadline_s,
                 default_output_tokens=settings.limits.default_output_tokens,
                 may_serve_unpriced=settings.allow_unpriced,
+                vllm_upstreams=frozenset(
+                    name for name, upstream in whole.upstreams.items() if upstream.kind == "vllm"
+                ),
             ),
             body_bytes=settings.limits.body_bytes,
             bodies_bytes=settings.limits.bodies_bytes,
             stores_text=settings.retention.store_text,
+            verifiers=make_verifiers(settings.verifiers, models, upstreams, terms, verifiers or {}),
         ),
         made,
+    )
+
+
+def _terms(upstream: UpstreamSettings) -> Terms:
+    return Terms(
+        upstream.first_byte_s,
+        upstream.idle_s,
+        upstream.retries,
+        _is_openai(upstream),
+        Bounds(places=upstream.connections, queue=upstream.queue),
+        is_vllm=upstream.kind == "vllm",
     )
 
 

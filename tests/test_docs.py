@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pytest
@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from calibrator.cli import COMMANDS as CALIBRATING
 from gateway import settings
 from gateway.app import Gateway
 from gateway.cli import COMMANDS, ponder
@@ -29,8 +30,9 @@ from gateway.http.dialects import ENDPOINTS
 from gateway.http.requests import as_json
 from gateway.policy.cases import read_cases
 from gateway.policy.reading import read_policy
+from gateway.verifier_settings import KINDS
 from gateway.wiring import HOSTED
-from tests.store.records import request
+from tests.store.records import FULL, request
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if "results" not in page.parts)
@@ -50,6 +52,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "broker": settings.BrokerSettings,
     "redis": settings.RedisSettings,
     "background": settings.BackgroundSettings,
+    "graders": settings.GraderSettings,
     "cors": settings.CorsSettings,
     "webhooks": settings.WebhookSettings,
 }
@@ -120,6 +123,19 @@ def test_every_setting_is_documented_with_its_default(heading: str) -> None:
     assert documented == {name: _default(field) for name, field in SECTIONS[heading].model_fields.items()}
 
 
+def test_every_setting_of_a_verifier_is_documented_with_its_default() -> None:
+    """The reference of verifiers has a row for every key of every kind, with the default that it has there."""
+    tags = {str(get_args(kind.model_fields["kind"].annotation)[0]): kind for kind in KINDS}
+    documented: dict[tuple[str, str], str] = {}
+    for key, default, kinds, _ in _rows(_section(_doc("verifiers.md"), "Reference of verifiers.NAME")):
+        for tag in tags if kinds == "all" else re.findall(r"`([^`]+)`", kinds):
+            assert (tag, key.strip("`")) not in documented
+            documented[tag, key.strip("`")] = default
+    expected = {(tag, name): _default(field) for tag, kind in tags.items() for name, field in kind.model_fields.items()}
+    expected["step_rewards", "template"] = "that of Qwen2.5-Math-PRM"
+    assert documented == expected
+
+
 def test_no_section_of_the_settings_is_left_out() -> None:
     """Every model of settings.py has its section in the reference."""
     models = {each for each in vars(settings).values() if isinstance(each, type) and issubclass(each, BaseModel)}
@@ -181,7 +197,7 @@ def test_commands_and_targets_that_are_named_exist(page: Path) -> None:
     """Every `ponder` command, `make` target and folder that a page names is there."""
     code = " \n".join(re.findall(r"`([^`\n]+)`", _prose(page)) + [body for _, body in _FENCE.findall(_text(page))])
     named = set(re.findall(r"^ponder ([a-z-]+)", code, re.MULTILINE))
-    assert named <= set(COMMANDS)
+    assert named <= COMMANDS.keys() | CALIBRATING.keys()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z][a-z-]*)\b", code)) <= targets
 
@@ -199,7 +215,10 @@ def _paths(value: Any, prefix: str = "") -> Iterator[str]:
         if name == "calls":
             yield name
             yield from _paths(inner[0])
-        elif isinstance(inner, dict) and name in {"plan", "ceilings", "spent"}:
+        elif name == "draws":
+            yield f"{prefix}{name}"
+            yield from _paths(inner[0], "draws.")
+        elif isinstance(inner, dict) and name in {"plan", "ceilings", "spent", "search"}:
             if name == "ceilings":
                 yield from _paths(inner, f"{prefix}{name}.")
                 continue
@@ -212,9 +231,9 @@ def _paths(value: Any, prefix: str = "") -> Iterator[str]:
 def test_every_field_of_a_record_is_documented() -> None:
     """The tables of read-a-record.md list exactly the fields that the API shows, and every way to end."""
     page = _doc("read-a-record.md")
-    tables = ("The request", "The plan", "The calls", "Usage")
+    tables = ("The request", "The plan", "The calls", "Usage", "The search")
     documented = {name for heading in tables for name in _first_cells(_section(page, heading))}
-    assert documented == set(_paths(as_json(request())))
+    assert documented == set(_paths(as_json(request(search=FULL.search))))
     assert set(_table(_section(page, "Results"))) == {result.value for result in Result}
     assert all(f"`{source.value}`" in page for source in UsageSource)
 

@@ -50,6 +50,16 @@ def test_a_key_of_our_own_adds_no_provider() -> None:
     assert not with_hosted(Settings(), environment, None).upstreams
 
 
+def test_decisions_know_which_upstreams_are_vllms() -> None:
+    """Strategies that continue an answer by its tokens go there and nowhere else."""
+    servers = {
+        "gpu": {"kind": "vllm", "base_url": "http://127.0.0.1:8080/v1"},
+        "cpu": {"kind": "openai", "base_url": "http://127.0.0.1:8081/v1"},
+    }
+    offered, _ = catalog(Settings.model_validate({"upstreams": servers}), {}, embedded_url=None)
+    assert offered.defaults.vllm_upstreams == {"gpu"}
+
+
 def test_secrets_come_from_home_or_environment(tmp_path: Path) -> None:
     """A first start makes three files of the owner's alone; the environment goes before two of them."""
     first = home_secrets(places({"PONDER_HOME": str(tmp_path)}), {})

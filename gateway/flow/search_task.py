@@ -36,6 +36,8 @@ from gateway.search.steps import BLANK_LINE, Boundary, boundary_of
 
 _OURS: Final = frozenset({"draft", "step", "carries"})
 """Of an arm's parameters those that are for the driver, not for the strategy."""
+_REJECTS: Final = frozenset({"reject_below", "reject_quantile"})
+"""What makes a search stop chains on their way."""
 _SEEDS: Final = 2**31
 _LONGEST: Final = 1_000_000
 
@@ -111,7 +113,7 @@ class _Desk:
             chosen["schedule"] = self._schedule(arm).value
         config: Any = configure(arm.strategy, chosen)
         by_steps = arm.strategy in BY_STEPS
-        is_cancelled = by_steps or chosen.get("schedule") == Schedule.CONCURRENT or "reject_after" in chosen
+        is_cancelled = chosen.get("schedule") == Schedule.CONCURRENT or bool(_REJECTS & chosen.keys())
         await self._add_drawer(role, arm, by_steps=by_steps, is_cancelled=is_cancelled)
         given: dict[str, Any] = {"role": role}
         if arm.strategy is Strategy.DRAFT:

@@ -5,7 +5,7 @@ The models that the cases are decided with stand in the file, so that a case mea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -92,6 +92,8 @@ class CasesDocument(Strict):
 
     models: Annotated[dict[str, CaseModel], BeforeValidator(_models)]
     strategies: tuple[Strategy, ...] | Literal["all"] = "all"
+    vllm: tuple[str, ...] | Literal["all"] = "all"
+    """The upstreams that continue an answer by its tokens."""
     cases: tuple[Case, ...] = ()
 
 
@@ -124,7 +126,9 @@ def prepared(policy: Policy, cases: CasesDocument) -> ReadyPolicy:
     """The policy as its cases have it: with their models."""
     models = {name: each.model(name) for name, each in cases.models.items()}
     runnable = frozenset(Strategy) if cases.strategies == "all" else frozenset(cases.strategies)
-    return compile_policy(policy, models, CASE_DEFAULTS, runnable)
+    every = frozenset(each.upstream for each in cases.models.values())
+    upstreams = every if cases.vllm == "all" else frozenset(cases.vllm)
+    return compile_policy(policy, models, replace(CASE_DEFAULTS, vllm_upstreams=upstreams), runnable)
 
 
 def run_cases(policy: Policy, cases: CasesDocument) -> tuple[CaseResult, ...]:

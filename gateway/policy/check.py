@@ -48,6 +48,7 @@ def check(
         *_arms(policy, ready),
         *_prices(ready),
         *_ceilings(ready),
+        *_fallbacks(policy),
         *_rules(policy),
         *_gains(policy),
         *_judge(policy, models),
@@ -111,13 +112,26 @@ def _ceilings(ready: ReadyPolicy) -> Iterator[_Found]:
         least = 0
         for leg in arm.legs:
             if leg.standard is not None:
-                least += leg.calls * arm.least_output_tokens * leg.standard.at(0).output
+                least += leg.needed * arm.least_output_tokens * leg.standard.at(0).output
         if least > ready.max_cost:
             yield _warning(
                 ("arms", name),
                 f"never fits under max_cost_usd: its shortest answers may cost ${show(as_usd(least))}",
-                "raise defaults.max_cost_usd, or lower the arm's samples, beams or thinking_tokens",
+                "raise defaults.max_cost_usd, lower the arm's thinking_tokens, or take a cheaper model",
             )
+
+
+def _fallbacks(policy: Policy) -> Iterator[_Found]:
+    arms = policy.document.arms
+    of_rules = [(("rules", index, "fallbacks"), rule.fallbacks) for index, rule in enumerate(policy.document.rules)]
+    for place, names in ((("defaults", "fallbacks"), policy.document.defaults.fallbacks), *of_rules):
+        for index, name in enumerate(names):
+            if arms[name].is_search:
+                yield _warning(
+                    (*place, index),
+                    f"{name} is a search, which is not asked once a call has failed: too little time and money is left",
+                    "name an arm that makes one call, or take it out",
+                )
 
 
 def _rules(policy: Policy) -> Iterator[_Found]:

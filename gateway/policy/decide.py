@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
-from gateway.domain.arm import Strategy
 from gateway.domain.bound import as_usd, attos
 from gateway.domain.money import Usd, show, usd
 from gateway.domain.plan import Ceilings, Plan
@@ -63,7 +62,8 @@ def decide(policy: ReadyPolicy, facts: Facts, profile: Profile | None, snapshots
         reasons.append(capped(taken, limits))
     if taken.arm.arm.name == policy.reference:
         reasons.extend(policy.notes)
-    others = [option for option in usable if option is not taken]
+    # Who falls back has little time left, and the money of what failed is gone: too little for a search.
+    others = [option for option in usable if option is not taken and not option.arm.is_search]
     return Plan(
         arm=taken.arm.arm,
         ceilings=Ceilings(as_usd(limits.cost), taken.output_tokens, limits.deadline_s),
@@ -94,7 +94,8 @@ def difficulty_of(policy: ReadyPolicy, facts: Facts) -> Difficulty | None:
 
 def capped(option: Option, limits: Limits) -> str:
     """Why an arm writes less than its model could, in words."""
-    return f"at most {option.output_tokens} output tokens fit under ${show(as_usd(limits.cost))}"
+    each = " a draw" if option.arm.is_search else ""
+    return f"at most {option.output_tokens} output tokens{each} fit under ${show(as_usd(limits.cost))}"
 
 
 def _described(facts: Facts, difficulty: Difficulty | None) -> str:
@@ -179,17 +180,18 @@ def _chain(policy: ReadyPolicy, rule: ReadyRule | None, chosen: str) -> tuple[st
 
 
 def _estimate(option: Option, facts: Facts, snapshots: Snapshots) -> Usd | None:
-    """What the arm is expected to cost, from the usual length of its answers; None for a cascade or an unknown one.
+    """What the arm is expected to cost, from the usual length of its answers; None for one of several models.
 
     A search reads the prompt once per call, so its prompt counts for as many calls as it may make.
     """
     arm = option.arm
     usual = snapshots.latencies.usual_tokens(arm.arm.name)
-    if usual is None or arm.arm.strategy is Strategy.CASCADE:
+    if usual is None or len(arm.legs) != 1:
         return None
     leg = arm.legs[0]
     if leg.model.price is None:
         return None
     rates = leg.model.price.standard.at(facts.prompt_tokens)
-    output_tokens = usual.output if option.output_tokens is None else min(usual.output, option.output_tokens)
+    limit = None if option.output_tokens is None else option.output_tokens * leg.calls
+    output_tokens = usual.output if limit is None else min(usual.output, limit)
     return usd(facts.prompt_tokens * leg.calls * rates.input + Decimal(output_tokens) * rates.output)

@@ -7,23 +7,19 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from gateway.domain.arm import Strategy
-from gateway.domain.effort import LEVELS
 from gateway.domain.prediction import Anchor, Difficulty
-from gateway.domain.search_sizes import NEEDS_VERIFIER
 from gateway.domain.tiers import DEFAULT_CUTS
 from gateway.policy.conditions import Conditions
-from gateway.policy.forms import NAME, CategoryPath, Duration, OrElse, Strict, Words
-from gateway.policy.strategies import PARAMETERS
+from gateway.policy.forms import NAME, CategoryPath, Duration, Name, OrElse, Strict, Words
+from gateway.policy.search_document import SearchDocument
 
 GAIN = "gain"
 """Where an arm is named before anything is certified, this word asks for the one that predicted gain chooses."""
 
-Name: TypeAlias = Annotated[str, Field(pattern=NAME)]
 ArmName: TypeAlias = Name
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Probability: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
@@ -31,41 +27,18 @@ Dollars: TypeAlias = Annotated[
     Decimal, Field(gt=0, max_digits=15, decimal_places=9), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
 ]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=86_400)]
-Count: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 
 
-class ArmDocument(Strict):
+class ArmDocument(SearchDocument):
     """One way to answer: a model at some effort or with thinking tokens, a search over it, or a cascade of arms.
 
     Of several models the first that is configured is taken.
     """
 
-    model: Words | None = None
-    effort: str | None = Field(default=None, json_schema_extra={"enum": list(LEVELS)})
-    thinking_tokens: int | None = Field(default=None, ge=0, le=1_000_000)
-    strategy: Literal[
-        "greedy", "vote", "best_of_n", "beam", "dvts", "mcts", "revise", "draft", "decompose", "repair"
-    ] = "greedy"
-    samples: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] | None = None
-    max_samples: Count | None = None
-    beams: Count | None = None
-    expand: Count | None = None
-    groups: Count | None = None
-    depth: Count | None = None
-    simulations: Count | None = None
-    rounds: Count | None = None
-    parts: Count | None = None
-    verifier: Name | None = None
     like: Anchor | None = None
     cascade: tuple[ArmName, ...] | None = Field(default=None, min_length=2)
     escalate_below: Probability | None = None
-
-    @field_validator("effort")
-    @classmethod
-    def _is_a_level(cls, value: str | None) -> str | None:
-        if value is not None and value not in LEVELS:
-            raise ValueError(f"effort is one of {', '.join(LEVELS)}")
-        return value
+    carries: bool = Field(default=False, strict=True)
 
     @model_validator(mode="after")
     def _goes_together(self) -> ArmDocument:
@@ -74,31 +47,24 @@ class ArmDocument(Strict):
         if self.cascade is not None:
             self._check_cascade()
             return self
-        if self.escalate_below is not None:
-            raise ValueError("escalate_below belongs to a cascade")
-        if self.effort is not None and self.thinking_tokens is not None:
-            raise ValueError("an arm has either an effort or thinking_tokens; a model takes one of them")
-        strategy = Strategy(self.strategy)
-        for name in self.parameters:
-            if name not in PARAMETERS[strategy]:
-                taken = ", ".join(sorted(PARAMETERS[strategy])) or "no parameters"
-                raise ValueError(f"strategy {strategy} takes {taken}, and not {name}")
-        if strategy in NEEDS_VERIFIER and self.verifier is None:
-            raise ValueError(f"strategy {strategy} needs a verifier to choose between steps")
+        if self.escalate_below is not None or self.carries:
+            raise ValueError("escalate_below and carries belong to a cascade")
+        self.check_strategy()
         return self
 
+    @property
+    def is_search(self) -> bool:
+        """Whether it may make more than one call; a cascade does."""
+        return self.cascade is not None or self.strategy != "greedy"
+
     def _check_cascade(self) -> None:
-        others = set(self.model_fields_set) - {"cascade", "escalate_below", "verifier", "like"}
+        others = set(self.model_fields_set) - {"cascade", "escalate_below", "carries", "verifier", "like"}
         if others:
-            raise ValueError(f"a cascade takes escalate_below, verifier and like, and not {', '.join(sorted(others))}")
+            raise ValueError(
+                "a cascade takes escalate_below, carries, verifier and like, and not " + ", ".join(sorted(others))
+            )
         if self.escalate_below is None:
             raise ValueError("a cascade needs escalate_below: how sure an answer must be, above 0 and below 1")
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What the strategy is told; only what is written."""
-        names = sorted(frozenset.union(*PARAMETERS.values()))
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 class DefaultsDocument(Strict):

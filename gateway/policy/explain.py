@@ -31,14 +31,15 @@ def explain(plan: Plan) -> tuple[str, ...]:
 def describe_arm(arm: Arm) -> str:
     """What an arm does, in words."""
     if arm.strategy is Strategy.CASCADE:
-        return f"{' → '.join(arm.cascade)}, stepping up where an answer is less sure than {arm.escalate_below}"
+        carries = ", carrying it along" if arm.parameters.get("carries") else ""
+        return f"{' → '.join(arm.cascade)}, stepping up where an answer is less sure than {arm.escalate_below}{carries}"
     parts = [str(arm.model)]
     if arm.effort is not None:
         parts.append(f"effort {arm.effort}")
     if arm.thinking_tokens is not None:
         parts.append(f"{arm.thinking_tokens} thinking tokens")
     if arm.strategy is not Strategy.GREEDY:
-        given = ", ".join(f"{name} {value}" for name, value in arm.parameters.items())
+        given = ", ".join(f"{name} {_value(value)}" for name, value in arm.parameters.items())
         parts.append(f"{arm.strategy} ({given})" if given else str(arm.strategy))
     if arm.verifier is not None:
         parts.append(f"verified by {arm.verifier}")
@@ -80,10 +81,12 @@ def _about_the_decision(plan: Plan) -> Iterator[Branch]:
 
 
 def _ceilings(plan: Plan) -> Iterator[str]:
-    ceilings = plan.ceilings
+    ceilings, is_search = plan.ceilings, plan.arm.strategy is not Strategy.GREEDY
     if ceilings.cost is not None:
-        yield f"cost: ${show(ceilings.cost)}"
-    yield f"output: {'the model decides' if ceilings.output_tokens is None else f'{ceilings.output_tokens} tokens'}"
+        together = ", all draws together: none begins that might cost more than is left" if is_search else ""
+        yield f"cost: ${show(ceilings.cost)}{together}"
+    limit = "the model decides" if ceilings.output_tokens is None else f"{ceilings.output_tokens} tokens"
+    yield f"output: {limit}{' a draw' if is_search else ''}"
     yield f"deadline: {ceilings.deadline_s:g} s"
     if plan.estimated_cost is not None:
         yield f"expected cost: ${show(plan.estimated_cost)}"

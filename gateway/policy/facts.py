@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from gateway.domain.ask import NO_HINTS, Hints
+from gateway.domain.construction import quickly_made
 from gateway.domain.health import ALL_WELL, Health
 from gateway.domain.key import Key
 from gateway.domain.latency import NOTHING_KNOWN, Latencies
@@ -18,6 +19,7 @@ NOT_PREDICTED: Final = Prediction(Category.OTHER, 0.0, Source.LEARNED)
 """What is predicted of an ask that nobody looked at."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Demand:
     """How much an ask may use at most: what prices and limits are computed from.
@@ -40,8 +42,11 @@ class Defaults:
     deadline_s: float
     default_output_tokens: int
     may_serve_unpriced: bool
+    vllm_upstreams: frozenset[str] = frozenset()
+    """Upstreams that continue an answer by its tokens."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of an ask before it is answered. ``prompt_tokens`` is an estimate, not a bound."""
@@ -61,6 +66,7 @@ class Facts:
     """The upstream that stores the response which the ask continues; no other can."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Snapshots:
     """The world at most a second ago: whatever ``decide`` must not ask for itself.

@@ -50,6 +50,9 @@ class OrElse:
         return {"anyOf": [self.short, handler(core_schema)]}
 
 
+Name: TypeAlias = Annotated[str, Field(pattern=NAME)]
+
+
 def _listed(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 

@@ -72,7 +72,7 @@ def examine(arm: ReadyArm, situation: Situation) -> Option | Drop:
     snapshots = situation.snapshots
     if facts.is_tool_turn and snapshots.sticky_arm == arm.arm.name:
         return option  # a tool loop goes on where it began, however that fares: another could not read its signatures
-    if snapshots.latencies.by_bucket:
+    if snapshots.latencies.slowest_p95_s > situation.deadline_s:
         drop = _too_slow(arm, option, situation)
         if drop is not None:
             return drop
@@ -131,7 +131,10 @@ def _unable(arm: ReadyArm, facts: Facts) -> Drop | None:
 
 
 def _affordable(arm: ReadyArm, situation: Situation) -> Option | Drop:
-    """The arm under the cost ceiling, its output limited to what the ceiling leaves where the ask sets no limit."""
+    """The arm under the cost ceiling, its output limited to what the ceiling leaves where the ask sets no limit.
+
+    Of a search one whole draw of each model must fit: it holds every further one against the ceiling itself.
+    """
     demand = situation.facts.demand
     asked = demand.output_tokens_asked
     is_standard = demand.service_tier in _STANDARD_TIERS
@@ -145,26 +148,45 @@ def _affordable(arm: ReadyArm, situation: Situation) -> Option | Drop:
         if leg.model.context_tokens is not None and leg.model.context_tokens < length:
             length = leg.model.context_tokens
         rates = bound.at(length)
-        fixed += leg.calls * (length * rates.input + demand.web_searches_at_most * (bound.search or 0))
-        each = leg.calls * demand.candidates * rates.output
+        fixed += leg.needed * (length * rates.input + demand.web_searches_at_most * (bound.search or 0))
+        each = leg.needed * demand.candidates * rates.output
         per_token += each
         worst += each * (leg.max_output_tokens if asked is None else asked)
+    if arm.readers:
+        read, reread = _reading(arm, situation, longest if asked is None else asked)
+        fixed += read
+        per_token += reread
+        worst += reread * (longest if asked is None else asked)
     if fixed + worst <= situation.max_cost:
         if asked is not None or arm.is_output_bounded:
             return Option(arm, asked, is_capped=False)
         return Option(arm, longest, is_capped=False)
     if asked is not None:
-        return _too_dear(fixed + worst, situation)
+        return _too_dear(arm, fixed + worst, situation)
     room = (situation.max_cost - fixed) // per_token if per_token else 0
     if room < arm.least_output_tokens:
-        return _too_dear(fixed + per_token * arm.least_output_tokens, situation)
+        return _too_dear(arm, fixed + per_token * arm.least_output_tokens, situation)
     return Option(arm, min(room, longest), is_capped=True)
 
 
-def _too_dear(least: int, situation: Situation) -> Drop:
-    return Drop(
-        Stage.TOO_DEAR, f"may cost up to ${show(as_usd(least))}, and the ceiling is ${show(as_usd(situation.max_cost))}"
-    )
+def _reading(arm: ReadyArm, situation: Situation, answer_tokens: int) -> tuple[int, int]:
+    """What an arm's verifiers cost at most: for the prompt that they read, and for each token of the answer."""
+    demand = situation.facts.demand
+    is_standard = demand.service_tier in _STANDARD_TIERS
+    fixed = per_token = 0
+    for leg in arm.readers:
+        bound = leg.standard if is_standard else leg.any_tier
+        if bound is not None:
+            rate = bound.at(demand.prompt_tokens_at_most + answer_tokens).input
+            fixed += leg.needed * demand.prompt_tokens_at_most * rate
+            per_token += leg.needed * rate
+    return fixed, per_token
+
+
+def _too_dear(arm: ReadyArm, least: int, situation: Situation) -> Drop:
+    what = "one draw of each of its models may cost" if arm.is_search else "may cost"
+    ceiling = show(as_usd(situation.max_cost))
+    return Drop(Stage.TOO_DEAR, f"{what} up to ${show(as_usd(least))}, and the ceiling is ${ceiling}")
 
 
 def _too_slow(arm: ReadyArm, option: Option, situation: Situation) -> Drop | None:
@@ -181,7 +203,7 @@ def _too_slow(arm: ReadyArm, option: Option, situation: Situation) -> Drop | Non
 
 
 def _unhealthy(arm: ReadyArm, snapshots: Snapshots) -> Drop | None:
-    for leg in arm.legs:
+    for leg in (*arm.legs, *arm.readers):
         model = leg.model
         fault = snapshots.health.fault_of(model)
         if fault is not None:

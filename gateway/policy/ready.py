@@ -15,7 +15,7 @@ from gateway.domain.arm import Strategy
 from gateway.domain.bound import attos
 from gateway.domain.model import Model
 from gateway.domain.tiers import Cuts
-from gateway.policy.arms import ReadyArm, prepare_arms
+from gateway.policy.arms import KnownVerifier, ReadyArm, prepare_arms
 from gateway.policy.conditions import Test
 from gateway.policy.document import Mode, PolicyDocument, RuleDocument
 from gateway.policy.facts import Defaults
@@ -72,11 +72,18 @@ class ReadyPolicy:
 
 
 def compile_policy(
-    policy: Policy, models: Mapping[str, Model], defaults: Defaults, runnable: Collection[Strategy]
+    policy: Policy,
+    models: Mapping[str, Model],
+    defaults: Defaults,
+    runnable: Collection[Strategy],
+    verifiers: Mapping[str, KnownVerifier] | None = None,
 ) -> ReadyPolicy:
-    """Make a policy ready for these models. ``runnable`` are the strategies that can be run, cascades among them."""
+    """Make a policy ready for these models. ``runnable`` are the strategies that can be run, cascades among them.
+
+    With None for ``verifiers``, those that arms name are taken for there, and for free.
+    """
     document = policy.document
-    arms = prepare_arms(document.arms, models, defaults, runnable)
+    arms = prepare_arms(document.arms, models, defaults, runnable, verifiers)
     reference, notes = _reference(document, arms)
     never = document.calibrate.explore.never if document.calibrate else None
     deadline_s = document.defaults.deadline_s
@@ -102,11 +109,15 @@ def compile_policy(
 
 
 def _reference(document: PolicyDocument, arms: Mapping[str, ReadyArm]) -> tuple[str | None, tuple[str, ...]]:
-    """The reference arm; where it cannot be used, the dearest that can."""
+    """The reference arm; where it cannot be used, the dearest that can, and a search only where there is nothing else.
+
+    The stand-in answers what nobody is sure of, tool calls and fallbacks among them, which no search does.
+    """
     wanted = arms[document.defaults.reference]
     if wanted.problem is None:
         return wanted.arm.name, ()
     usable = [arm for arm in arms.values() if arm.problem is None and not arm.arm.cascade]
+    usable = [arm for arm in usable if not arm.is_search] or usable
     said = f"the reference arm {wanted.arm.name} cannot be used: {wanted.problem}"
     if not usable:
         return None, (said,)
@@ -158,7 +169,7 @@ def _certificate_digest(rule: RuleDocument, arms: Mapping[str, ReadyArm], refere
 
 def _definition(ready: ReadyArm) -> list[Any]:
     arm = ready.arm
-    behind = [(leg.model.upstream, leg.model.upstream_name) for leg in ready.legs]
+    behind = [(leg.model.upstream, leg.model.upstream_name) for leg in (*ready.legs, *ready.readers)]
     return [
         arm.name, arm.effort, arm.thinking_tokens, arm.strategy, dict(arm.parameters), arm.verifier,
         arm.cascade, arm.escalate_below, behind,

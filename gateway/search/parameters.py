@@ -48,7 +48,7 @@ def samples() -> int | None:
 
 def flag(default: bool) -> bool:
     """Yes or no."""
-    return cast("bool", field(default=default, metadata={"kind": bool}))
+    return field(default=default, metadata={"kind": bool})
 
 
 def _described(default: Any, kind: type, numbers: Range) -> Any:

@@ -52,6 +52,19 @@ def test_cases_say_which_strategies_can_be_run() -> None:
     assert _results("{category: math, sticky_arm: vote}", "{arm: think-hard}", "[greedy]") == ()
 
 
+@pytest.mark.parametrize(("vllm", "arm"), [("all", "tree"), ("[gpu, far]", "tree"), ("[far]", "fast"), ("[]", "fast")])
+def test_cases_say_which_upstreams_continue_tokens(vllm: str, arm: str) -> None:
+    """Without a list all of them do, so that a case means the same on every machine."""
+    text = (
+        "policy: work\narms: {fast: {model: haiku}, tree: {model: local, strategy: beam, verifier: prm}}\n"
+        "defaults: {arm: tree, reference: fast, max_cost_usd: 1}\n"
+    )
+    case = f"{{name: c, facts: {{category: math}}, expect: {{arm: {arm}}}}}"
+    cases = f"models: {{haiku: , local: {{upstream: gpu}}}}\nvllm: {vllm}\ncases: [{case}]"
+    (result,) = run_cases(policy_of(text), read_cases("work", cases))
+    assert result.has_passed
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

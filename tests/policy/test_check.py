@@ -75,6 +75,24 @@ def test_an_arm_that_is_dearer_than_a_later_one_is_dominated() -> None:
     )
 
 
+def test_a_search_never_fits_only_where_not_even_one_draw_does() -> None:
+    """256 tokens of the local model cost $0.0000512, and four times that with all of its draws."""
+    fits, too_dear = (policy_of(TEXT.replace("0.25", ceiling)) for ceiling in ("0.0000512", "0.0000511"))
+    never = "arms.vote", "never fits under max_cost_usd: its shortest answers may cost $0.0000512"
+    assert never not in {(finding.place, finding.message) for finding in _found(fits)}
+    assert never in {(finding.place, finding.message) for finding in _found(too_dear)}
+
+
+def test_a_search_among_fallbacks_is_told() -> None:
+    """In the policy's own and in a rule's: nobody falls back to one."""
+    fallbacks = TEXT.replace("fallbacks: [think, fast]", "fallbacks: [think, vote]").replace(
+        "    arm: fast\n  - name: talk", "    arm: fast\n    fallbacks: [step-up]\n  - name: talk"
+    )
+    told = [finding for finding in _found(policy_of(fallbacks)) if "is a search" in finding.message]
+    assert [finding.place for finding in told] == ["defaults.fallbacks.1", "rules.0.fallbacks.0"]
+    assert told[0].message.startswith("vote is a search, which is not asked once a call has failed")
+
+
 def test_a_policy_that_can_answer_nothing_is_an_error() -> None:
     """Not only a warning: every request would be refused."""
     errors = [each for each in _found(policy_of(), {}) if each.severity is Severity.ERROR]

@@ -93,9 +93,19 @@ def test_observing_decides_as_enforcing_would_and_says_so() -> None:
 
 def test_fallbacks_are_the_rules_then_the_policys_then_the_reference() -> None:
     """In this order, each once, and only those that can be used."""
-    rules = "[{name: r, arm: fast, fallbacks: [vote]}]"
-    assert _names(plan(simple(rules))) == ["fast", "vote", "think", "think-hard"]
-    assert _names(plan(simple(rules), ask(has_tools=True))) == ["fast", "think", "think-hard"]
+    rules = "[{name: r, arm: think, fallbacks: [think-hard]}]"
+    assert _names(plan(simple(rules))) == ["think", "think-hard", "fast"]
+    assert _names(plan(simple(rules), ask(prompt_tokens=99_000, demand=Demand(400, 1_200)))) == ["think", "think-hard"]
+
+
+def test_a_search_is_no_fallback() -> None:
+    """Listed as one, it is passed over without a word; in place of an arm that cannot be used it answers."""
+    rules = "[{name: r, arm: fast, fallbacks: [vote, step-up]}]"
+    decided = plan(simple(rules))
+    assert _names(decided) == ["fast", "think", "think-hard"]
+    assert _dropped(decided) == {}
+    instead = plan(simple(rules), snapshots=replace(NOW, unhealthy={"haiku": "down"}))
+    assert _names(instead) == ["vote", "think", "think-hard"]
 
 
 @pytest.mark.parametrize(
@@ -191,13 +201,6 @@ def test_a_model_without_a_known_maximum_is_given_one() -> None:
     unknown = replace(HAIKU, max_output_tokens=None)
     decided = plan(ready(simple("[{name: r, arm: fast}]"), {**MODELS, "haiku": unknown}))
     assert decided.ceilings.output_tokens == 4_096
-
-
-def test_search_is_held_against_all_its_calls() -> None:
-    """Four samples of 2,048 tokens at $0.2 per million and four prompts of 400 at $0.1 cost at most $0.0017984."""
-    exact = simple("[{name: r, arm: vote, max_cost_usd: 0.0017984}]")
-    assert plan(exact).ceilings.output_tokens is None
-    assert plan(simple("[{name: r, arm: vote, max_cost_usd: 0.0017983}]")).ceilings.output_tokens == 2_047
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,21 @@ def test_arms_are_described_by_what_they_do() -> None:
     assert describe_arm(Arm("a", "m", thinking_tokens=2000)) == "m, 2000 thinking tokens"
     steps = Arm("up", strategy=Strategy.CASCADE, cascade=("a", "b"), escalate_below=0.7)
     assert describe_arm(steps) == "a → b, stepping up where an answer is less sure than 0.7"
+    carrying = replace(steps, parameters={"carries": True})
+    assert describe_arm(carrying) == "a → b, stepping up where an answer is less sure than 0.7, carrying it along"
+    tagged = {"step": {"tag": "</step>", "tokens": 64}, "weighted": True}
+    picked = Arm("n", "m", strategy=Strategy.BEST_OF_N, parameters=tagged)
+    assert describe_arm(picked) == "m, best_of_n (step tag </step>, tokens 64, weighted yes)"
+
+
+def test_the_ceilings_of_a_search_are_those_of_its_draws() -> None:
+    """The cost is that of all together, the output that of each."""
+    lines = explain(plan(simple("[{name: r, arm: vote, max_cost_usd: 0.0004495}]")))
+    assert lines[-3:] == (
+        "   ├─ cost: $0.0004495, all draws together: none begins that might cost more than is left",
+        "   ├─ output: 2047 tokens a draw",
+        "   └─ deadline: 60 s",
+    )
 
 
 def test_a_plan_without_a_policy_is_told_as_well() -> None:

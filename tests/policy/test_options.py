@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
-from gateway.domain.arm import Arm, Strategy
 from gateway.domain.ask import Hints
 from gateway.domain.capability_table import find
-from gateway.domain.latency import ANY, ENOUGH_SAMPLES, Bucket, Latencies, Latency, output_bucket, prompt_bucket
+from gateway.domain.latency import (
+    ANY,
+    ENOUGH_SAMPLES,
+    Bucket,
+    Latencies,
+    Latency,
+    UsualTokens,
+    output_bucket,
+    prompt_bucket,
+)
 from gateway.domain.pricing import Price, Schedule, TokenClass, complete
 from gateway.errors import BudgetExhausted
 from gateway.policy.facts import Demand
-from gateway.policy.strategies import PARAMETERS, calls_at_most
-from tests.policy.world import DEFAULTS, HAIKU, KEY, MODELS, NOW, ask, plan, policy_of, ready, simple
+from tests.policy.world import DEFAULTS, HAIKU, KEY, LOCAL, MODELS, NOW, SONNET, ask, plan, policy_of, ready, simple
 
 
 def _latency(p95_s: float) -> Latency:
@@ -64,12 +70,12 @@ def test_a_model_that_only_streams_serves_only_streams() -> None:
 
 
 def test_a_prompt_counts_for_no_more_than_the_context_holds() -> None:
-    """Bytes beyond the model's context cannot be billed: 8,192 of them cost $0.0008192 per call of four."""
+    """Bytes beyond the model's context cannot be billed: 8,192 of them cost $0.0008192."""
     long = ask(demand=Demand(10_000_000, 256))
-    exact = "0.0034816"  # 4 × (8,192 × $0.1 + 256 × $0.2) per million
+    exact = "0.0008704"  # 8,192 × $0.1 + 256 × $0.2 per million
     assert plan(simple(f"[{{name: r, arm: vote, max_cost_usd: {exact}}}]"), long).arm.name == "vote"
     with pytest.raises(BudgetExhausted):
-        plan(simple("[{name: r, arm: vote, max_cost_usd: 0.0034815}]"), long)
+        plan(simple("[{name: r, arm: vote, max_cost_usd: 0.0008703}]"), long)
 
 
 def test_the_tier_that_the_ask_names_is_paid_for() -> None:
@@ -112,32 +118,102 @@ def test_a_cascade_goes_on_with_the_arms_that_there_are() -> None:
     assert reason.startswith("a cascade needs two arms that can be used (fast: model haiku is not configured")
 
 
-@pytest.mark.parametrize(
-    ("strategy", "parameters", "calls"),
-    [
-        (Strategy.GREEDY, {}, 1),
-        (Strategy.VOTE, {}, 8),
-        (Strategy.VOTE, {"samples": "auto", "max_samples": 5}, 5),
-        (Strategy.VOTE, {"samples": 3, "max_samples": 5}, 3),
-        (Strategy.BEST_OF_N, {"samples": 4}, 4),
-        (Strategy.BEAM, {"beams": 4, "expand": 2, "depth": 3}, 24),
-        (Strategy.DVTS, {"beams": 16, "groups": 4}, 128),
-        (Strategy.MCTS, {"simulations": 50, "depth": 4}, 200),
-        (Strategy.REVISE, {"rounds": 3}, 7),
-        (Strategy.DRAFT, {"depth": 4}, 8),
-        (Strategy.DECOMPOSE, {"parts": 3}, 5),
-        (Strategy.REPAIR, {"rounds": 2}, 3),
-    ],
-)
-def test_each_strategy_has_a_most_of_calls(strategy: Strategy, parameters: dict[str, Any], calls: int) -> None:
-    """What is left out has the size that is assumed for it."""
-    assert calls_at_most(Arm("a", "m", strategy=strategy, parameters=parameters)) == calls
-    assert parameters.keys() <= PARAMETERS[strategy]
+def test_a_search_is_held_against_one_whole_draw() -> None:
+    """One of 2,048 tokens at $0.2 per million and a prompt of 400 at $0.1 costs at most $0.0004496."""
+    exact = simple("[{name: r, arm: vote, max_cost_usd: 0.0004496}]")
+    assert plan(exact).ceilings.output_tokens is None
+    less = plan(simple("[{name: r, arm: vote, max_cost_usd: 0.0004495}]"))
+    assert less.ceilings.output_tokens == 2_047
+    assert "at most 2047 output tokens a draw fit under $0.0004495" in less.reasons
+    with pytest.raises(BudgetExhausted, match=r"vote: one draw of each of its models may cost up to \$0.0004496, and"):
+        plan(simple("[{name: r, arm: vote, max_cost_usd: 0.0004495}]"), ask(demand=Demand(400, 2_048)))
 
 
-def test_every_strategy_but_the_cascade_can_be_written() -> None:
-    """A cascade is written by its arms."""
-    assert set(Strategy) - set(PARAMETERS) == {Strategy.CASCADE}
+def test_a_cascade_is_held_against_one_draw_of_each_of_its_models() -> None:
+    """However many of its arms have the same model: 64,000 tokens at $15, 8,000 at $5 and their prompts, once each."""
+    arms = """
+      fast: {model: haiku}
+      think: {model: sonnet, effort: low}
+      hard: {model: sonnet, effort: high}
+      up: {cascade: [fast, think, hard], escalate_below: 0.5}
+    """
+    text = f"policy: work\narms: {arms}\ndefaults: {{arm: up, reference: fast, max_cost_usd: %s}}"
+    exact = plan(policy_of(text % "1.0016"))
+    assert (exact.arm.name, exact.ceilings.output_tokens) == ("up", None)
+    assert plan(policy_of(text % "1.001599999")).ceilings.output_tokens == 49_999
+
+
+TINY = replace(LOCAL, name="tiny", upstream_name="tiny", max_output_tokens=1_000)
+DRAFTED = """\
+policy: work
+arms:
+  fast: {model: haiku}
+  drafted: {model: [gone, local], strategy: draft, draft: [none, tiny], depth: 3}
+  tree: {model: local, strategy: dvts, verifier: prm}
+  chain: {model: sonnet, strategy: beam, verifier: prm}
+  up: {cascade: [drafted, fast], escalate_below: 0.5, carries: true}
+defaults: {arm: fast, reference: fast, max_cost_usd: 1}
+"""
+
+
+def test_a_drafting_arm_has_two_models() -> None:
+    """Each the first that is configured; a call of either for each step, and what one whole draw of both costs."""
+    arm = ready(policy_of(DRAFTED), {**MODELS, "tiny": TINY}).arms["drafted"]
+    assert arm.problem is None
+    assert (arm.arm.model, dict(arm.arm.parameters)) == ("local", {"depth": 3, "draft": "tiny"})
+    assert [(leg.model.name, leg.calls, leg.needed) for leg in arm.legs] == [("local", 3, 1), ("tiny", 3, 1)]
+    endless = ready(policy_of(DRAFTED), {**MODELS, "tiny": replace(TINY, max_output_tokens=None)}).arms["drafted"]
+    assert (arm.is_output_bounded, endless.is_output_bounded) == (True, False)
+
+
+def test_an_arm_without_its_draft_model_drops_out() -> None:
+    """What would be written where nobody is sure is not enough."""
+    arms = ready(policy_of(DRAFTED)).arms
+    assert arms["drafted"].problem == "none of its 2 draft models is configured (none, tiny)"
+    single = ready(policy_of(DRAFTED.replace("[none, tiny]", "tiny"))).arms
+    assert single["drafted"].problem == "draft model tiny is not configured"
+
+
+def test_strategies_by_steps_need_a_vllm() -> None:
+    """Of every model that they draw from; the others take any upstream."""
+    arms = ready(policy_of(DRAFTED), {**MODELS, "tiny": replace(TINY, upstream="cpu")}).arms
+    said = "continues answers by their tokens, which only an upstream of kind vllm does; model"
+    assert arms["tree"].problem is None
+    assert arms["chain"].problem == f"strategy beam {said} sonnet is at anthropic"
+    assert arms["drafted"].problem == f"strategy draft {said} tiny is at cpu"
+    anywhere = simple("[{name: r, arm: vote}]")
+    assert plan(ready(anywhere, defaults=replace(DEFAULTS, vllm_upstreams=frozenset()))).arm.name == "vote"
+
+
+def test_a_cascade_that_carries_says_so() -> None:
+    """Where it does not, it has no parameters."""
+    models = {**MODELS, "tiny": TINY}
+    assert dict(ready(policy_of(DRAFTED), models).arms["up"].arm.parameters) == {"carries": True}
+    assert dict(ready(policy_of(DRAFTED.replace(", carries: true", "")), models).arms["up"].arm.parameters) == {}
+
+
+def test_what_a_search_may_cost_counts_for_its_place_and_not_for_its_use() -> None:
+    """Four draws rank a vote by price, and one must fit under the ceiling."""
+    vote = ready(simple()).arms["vote"]
+    assert vote.typical_bound == 4 * 1_000 * (10**11 + 2 * 10**11)
+    assert [(leg.calls, leg.needed) for leg in vote.legs] == [(4, 1)]
+
+
+def test_what_a_search_is_expected_to_cost_is_for_all_of_its_draws() -> None:
+    """Four prompts of 100 tokens and 1,500 written ones, or four times the limit; of several models nobody knows."""
+    usual = UsualTokens(1_500, 0, 40)
+    world = replace(NOW, latencies=Latencies({}, dict.fromkeys(("vote", "step-up"), usual)))
+    vote = simple("[{name: r, arm: vote}]")
+    assert plan(vote, snapshots=world).estimated_cost == Decimal("0.00034")
+    assert plan(vote, ask(demand=Demand(400, 300)), snapshots=world).estimated_cost == Decimal("0.00028")
+    assert plan(simple("[{name: r, arm: step-up}]"), snapshots=world).estimated_cost is None
+
+
+def test_a_search_stands_in_for_the_reference_only_where_nothing_else_can() -> None:
+    """The reference answers tool calls too, and whoever falls back."""
+    assert ready(models={"local": LOCAL}).reference == "vote"
+    dear = replace(LOCAL, price=SONNET.price)
+    assert ready(models={"local": dear, "haiku": HAIKU}).reference == "fast"
 
 
 @pytest.mark.parametrize("may_override", [False, True])

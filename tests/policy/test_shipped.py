@@ -75,22 +75,24 @@ def test_every_condition_of_a_rule_is_tested(name: str, index: int) -> None:
         )
 
 
+@pytest.mark.parametrize("runnable", [{Strategy.GREEDY}, set(Strategy)], ids=["greedy", "all"])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("category", ["math", "chat", "extraction", "other"])
-def test_it_works_with_the_embedded_model_alone(name: str, category: str) -> None:
-    """On a machine without any key the local model answers everything, and stands in as the reference."""
+def test_it_works_with_the_embedded_model_alone(name: str, category: str, runnable: set[Strategy]) -> None:
+    """On a machine without any key the local model answers everything in one draw, and stands in as the reference."""
     local = Model("local", "embedded", "local", FREE)
-    ready = compile_policy(_policy(name), {"local": local}, CASE_DEFAULTS, {Strategy.GREEDY})
+    ready = compile_policy(_policy(name), {"local": local}, CASE_DEFAULTS, runnable, {})
     decided = plan(ready, ask(predicted(category)))
     assert (decided.arm.name, decided.arm.model, ready.reference) == ("fast", "local", "fast")
 
 
+@pytest.mark.parametrize("runnable", [{Strategy.GREEDY}, set(Strategy)], ids=["greedy", "all"])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("models", [("claude-haiku-5-5", "claude-sonnet-5-5"), ("gpt-6-luna", "gpt-6-sol")])
-def test_it_works_with_one_providers_key(name: str, models: tuple[str, str]) -> None:
+def test_it_works_with_one_providers_key(name: str, models: tuple[str, str], runnable: set[Strategy]) -> None:
     """The names that a key in the environment brings are among those of the arms."""
     offered = {each: Model(each, "hosted", each, FREE) for each in models}
-    ready = compile_policy(_policy(name), offered, CASE_DEFAULTS, {Strategy.GREEDY})
+    ready = compile_policy(_policy(name), offered, CASE_DEFAULTS, runnable, {})
     assert plan(ready, ask(predicted("math"))).arm.model == models[1]
     assert ready.arms["fast"].arm.model == models[0]
 

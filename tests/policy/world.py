@@ -23,7 +23,9 @@ from gateway.policy.ready import ReadyPolicy, compile_policy
 NOON = 1_795_348_800.0
 """2026-11-22 12:00:00 UTC."""
 
-DEFAULTS = Defaults(deadline_s=600, default_output_tokens=4096, may_serve_unpriced=False)
+DEFAULTS = Defaults(
+    deadline_s=600, default_output_tokens=4096, may_serve_unpriced=False, vllm_upstreams=frozenset({"gpu"})
+)
 KEY = Key("key-1", "tests")
 NOW = Snapshots(now=NOON)
 

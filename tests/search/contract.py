@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.search import begin, configure
@@ -32,12 +32,6 @@ TASK = Task(
     terms={MAIN: Terms(100, input_rate=1, output_rate=5), DRAFT: Terms(100, input_rate=1, output_rate=1)},
     prompt_tokens=20,
     verifier=VERIFIER,
-)
-_QUICK = settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
 )
 _CHANCES = st.sampled_from([0.0, 0.1, 0.5, 1.0])
 _CEILINGS = st.builds(
@@ -100,7 +94,6 @@ class StrategyContract:
 
     case: ClassVar[Case]
 
-    @_QUICK
     @given(ceilings=_CEILINGS, manners=_MANNERS, seed=st.integers(0, 10_000))
     def test_keeps_its_ceilings_whatever_comes_back(self, ceilings: Ceilings, manners: Manners, seed: int) -> None:
         """No answer, failure, score or order of events brings it over a ceiling, or makes it refer to what is not."""
@@ -115,7 +108,6 @@ class StrategyContract:
         ]
         assert winner.candidate is not None or not answered, "something that came back is better than nothing"
 
-    @_QUICK
     @given(seed=st.integers(0, 10_000), time_up_after=st.none() | st.integers(0, 20))
     def test_same_events_same_search(self, seed: int, time_up_after: int | None) -> None:
         """The same seed and the same events lead to the same commands and the same winner."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.search.answers import answer_of, find
+from tests.randomness import examples
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_of_a_text_that_was_cut_off_only_a_mark_counts() -> None:
     assert find("\\boxed{9} and to check, 3", is_cut=True) == ("9", True)
 
 
-@settings(max_examples=200, derandomize=True)
+@examples(200)
 @given(st.text(alphabet="\\boxed{}<answer/>#$*`(.)[=1 \n"))
 def test_any_text_is_read(text: str) -> None:
     """No text, however broken, makes it fail, and an answer that is found is not blank."""

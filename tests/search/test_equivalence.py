@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.search.equivalence import meaning, same
+from tests.randomness import examples
 
 EQUAL = [
     ("1/2", "0.5"),
@@ -104,14 +105,14 @@ def test_hostile_answers_are_harmless(text: str) -> None:
     assert same(meaning(text), meaning(text))
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@examples(300)
 @given(st.text(alphabet="0123456789+-*/^(){}[],.%$\\ abexpifracsqrt\"'\n=_", max_size=60))
 def test_any_answer_has_a_meaning(text: str) -> None:
     """Whatever a model writes can be compared, and is the same as itself."""
     assert same(meaning(text), meaning(text))
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@examples(200)
 @given(st.integers(-10_000, 10_000), st.integers(1, 500))
 def test_fractions_equal_their_reduced_form(numerator: int, denominator: int) -> None:
     """A fraction multiplied through is the same number, in plain and in LaTeX notation."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, replace
+from dataclasses import Field, fields, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.domain.arm import Arm, Strategy
 from gateway.domain.search_sizes import NEEDS_VERIFIER, SIZES
 from gateway.errors import ConfigurationError
+from gateway.policy.document import ArmDocument
 from gateway.policy.strategies import PARAMETERS, calls_at_most
 from gateway.search import STRATEGIES, begin, configure, entry
 from gateway.search.vote import Vote
@@ -45,33 +49,62 @@ def test_auto_is_a_number_of_samples() -> None:
     assert configure("vote", {"samples": "auto"}) == configure("vote", {}) == Vote()
 
 
+def _fields(strategy: Strategy) -> dict[str, Field[Any]]:
+    """The parameters that a strategy declares."""
+    config: Any = entry(strategy).config
+    return {field.name: field for field in fields(config) if "kind" in field.metadata}
+
+
 @pytest.mark.parametrize("strategy", PARAMETERS)
-def test_policies_know_only_parameters_that_there_are(strategy: Strategy) -> None:
-    """What an arm may write the strategy takes, and the strategies that need a verifier are the same."""
-    known = {field.name for field in fields(entry(strategy).config)}  # type: ignore[arg-type]
-    assert PARAMETERS[strategy] <= known
+def test_an_arm_may_write_every_parameter_that_there_is(strategy: Strategy) -> None:
+    """And no other; the strategies that need a verifier are the same."""
+    assert PARAMETERS[strategy] == _fields(strategy).keys()
     assert entry(strategy).needs_verifier == (strategy in NEEDS_VERIFIER)
 
 
-@pytest.mark.parametrize(
-    ("strategy", "parameters"),
-    [
-        *((strategy, {}) for strategy in PARAMETERS),
-        (Strategy.VOTE, {"samples": 5}),
-        (Strategy.BEST_OF_N, {"max_samples": 20}),
-        (Strategy.BEAM, {"beams": 16, "expand": 1, "depth": 3}),
-        (Strategy.BEAM, {"beams": 3, "expand": 5, "depth": 2}),
-        (Strategy.DVTS, {"beams": 12, "groups": 3, "depth": 2}),
-        (Strategy.MCTS, {"simulations": 20, "depth": 5}),
-        (Strategy.REVISE, {"rounds": 4}),
-        (Strategy.DRAFT, {"depth": 3}),
-        (Strategy.DECOMPOSE, {"parts": 6}),
-    ],
-)
-def test_a_policy_bounds_the_calls_that_a_search_makes(strategy: Strategy, parameters: dict[str, Any]) -> None:
-    """By the sizes that an arm writes a search makes no more calls than the arm's cost was bounded with."""
-    arm = Arm("search", model="local", strategy=strategy, parameters=parameters)
-    assert configure(strategy, parameters).calls_at_most <= calls_at_most(arm)
+@pytest.mark.parametrize("strategy", PARAMETERS)
+def test_an_arm_may_write_the_values_that_a_search_takes(strategy: Strategy) -> None:
+    """Ranges and words are the same; ``schedule: auto`` is for whoever runs the search."""
+    properties = ArmDocument.model_json_schema()["properties"]
+    for name, field in _fields(strategy).items():
+        written = [each for each in properties[name]["anyOf"] if each != {"type": "null"}]
+        kind = field.metadata["kind"]
+        if issubclass(kind, StrEnum):
+            assert set(written[0]["enum"]) - {"auto"} == set(kind)
+        elif kind is bool:
+            assert written == [{"type": "boolean"}]
+        else:
+            least, most = field.metadata["range"]
+            sort = "integer" if kind is int else "number"
+            assert written[0] == {"type": sort, "minimum": least, "maximum": most}
+            assert (written[1:] == [{"const": "auto", "type": "string"}]) == bool(field.metadata.get("auto"))
+
+
+def _values(field: Field[Any]) -> st.SearchStrategy[Any]:
+    """Any value that a search takes for a parameter, as an arm writes it."""
+    kind = field.metadata["kind"]
+    if issubclass(kind, StrEnum):
+        return st.sampled_from([each.value for each in kind])
+    if kind is bool:
+        return st.booleans()
+    least, most = field.metadata["range"]
+    numbers = st.integers(least, most) if kind is int else st.floats(least, most)
+    return st.just("auto") | numbers if field.metadata.get("auto") else numbers
+
+
+@pytest.mark.parametrize("strategy", PARAMETERS)
+@given(st.data())
+def test_a_policy_counts_the_calls_as_the_search_does(strategy: Strategy, data: st.DataObject) -> None:
+    """Whatever an arm writes, its search is told the same, and takes as many calls at most."""
+    optional = {name: _values(field) for name, field in _fields(strategy).items()}
+    written = data.draw(st.fixed_dictionaries({}, optional=optional))
+    if strategy is Strategy.DVTS:
+        written["groups"] = min(written.get("groups", 4), written.get("beams", 16))
+    beside = {"verifier": "judge"} | ({"draft": "tiny"} if strategy is Strategy.DRAFT else {})
+    arm = ArmDocument.model_validate({"model": "local", "strategy": strategy.value, **beside, **written})
+    assert arm.parameters == written
+    ready = Arm("search", model="local", strategy=strategy, parameters=arm.parameters)
+    assert configure(strategy, arm.parameters).calls_at_most == calls_at_most(ready)
 
 
 def test_sizes_are_the_defaults() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.search.steps import BLANK_LINE, Boundary, Mark, normalized, split
+from gateway.errors import ConfigurationError
+from gateway.search.steps import BLANK_LINE, Boundary, Mark, boundary_of, normalized, split
+from tests.randomness import examples
 
 NEWLINE = Boundary(Mark.NEWLINE)
 TAG = Boundary(Mark.TAG, text="<step>")
@@ -27,7 +31,7 @@ def test_blank_steps_are_none() -> None:
     assert split("\n\na\n\n\n\nb\n\n", BLANK_LINE) == ["\n\na\n\n\n\n", "b\n\n"]
 
 
-@settings(max_examples=200, derandomize=True)
+@examples(200)
 @given(st.text(alphabet="ab \n<step>"), st.sampled_from([BLANK_LINE, NEWLINE, TAG, TOKENS]))
 def test_steps_make_up_the_text(text: str, boundary: Boundary) -> None:
     """Nothing is lost between steps."""
@@ -53,3 +57,29 @@ def test_normalized() -> None:
     """Blanks, case and end marks do not tell steps apart."""
     assert normalized("So  X = 2.\n\n") == normalized("so x = 2")
     assert normalized("so x = 2") != normalized("so x = 3")
+
+
+@pytest.mark.parametrize(
+    ("step", "boundary"),
+    [
+        ("blank_line", BLANK_LINE),
+        ("newline", Boundary(Mark.NEWLINE)),
+        ({"mark": "newline", "tokens": 9}, Boundary(Mark.NEWLINE, tokens=9)),
+        ({"tag": "</step>"}, Boundary(Mark.TAG, "</step>")),
+        ({"tag": "</step>", "tokens": 64}, Boundary(Mark.TAG, "</step>", 64)),
+        ({"tokens": 64}, Boundary(Mark.TOKENS, tokens=64)),
+    ],
+)
+def test_an_arm_names_the_boundary_of_its_steps(step: Any, boundary: Boundary) -> None:
+    """By a word, a tag or a number; tokens cap the others."""
+    assert boundary_of({"step": step}) == boundary
+    assert boundary_of({"samples": 3}) == BLANK_LINE
+
+
+@pytest.mark.parametrize(
+    "step", ["paragraph", 3, {}, {"tagg": "x"}, {"tokens": 0}, {"tokens": "9"}, {"mark": "newline", "tag": "x"}]
+)
+def test_any_other_boundary_is_refused(step: Any) -> None:
+    """With what would be one."""
+    with pytest.raises(ConfigurationError, match="step is blank_line or newline, or a mapping of mark or tag"):
+        boundary_of({"step": step})
