@@ -11,8 +11,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 CLIENTS_VENV := .venv-clients
-# Passed to pytest by `make test` and `make test-vllm`: make test ARGS="-k stream -x"
+# Passed to pytest by `make test`, `make fuzz` and `make test-vllm`: make test ARGS="-k stream -x"
 ARGS ?=
+# How many examples `make fuzz` gives each property; `make test` gives 100, the same ones in every run.
+EXAMPLES ?= 2000
 
 # `-qq` hides pip's chatter, not its errors.
 PIP_INSTALL = -m pip --disable-pip-version-check --no-input install -qq --require-hashes
@@ -26,6 +28,9 @@ run: $(BIN)/.base $(BIN)/.local $(BIN)/.project ## Start the gateway and all tha
 
 test: $(BIN)/.dev $(BIN)/.local $(BIN)/.project ## Run all tests (ARGS="-k word" picks some)
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(BIN)/.dev $(BIN)/.project ## Run the property tests on new random examples (EXAMPLES=2000 of each)
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
 test-clients: $(BIN)/.dev $(BIN)/.project $(CLIENTS_VENV)/.ready ## Test with the newest major versions of the official clients
 	@TEST_GATEWAY_PYTHON=$(CURDIR)/$(BIN)/python $(CLIENTS_VENV)/bin/python -m pytest tests/test_end_to_end_openai.py tests/test_end_to_end_anthropic.py tests/test_dialect_pairs.py $(ARGS)
@@ -53,6 +58,12 @@ bench: $(BIN)/.dev $(BIN)/.local $(BIN)/.project ## Run all benchmarks, beside t
 
 test-vllm: $(BIN)/.dev $(BIN)/.project $(VLLM_VENV)/.ready ## Test against a real vLLM on CPU (a separate environment of 3 GB)
 	@$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
+
+reasoner: $(VLLM_VENV)/.ready ## Train the reasoners of tests/reasoner anew (ARGS=small picks one)
+	@$(VLLM_VENV)/bin/python -m tests.reasoner.train $(ARGS)
+
+reasoner-prm: $(BIN)/.dev $(BIN)/.project $(VLLM_VENV)/.ready ## Label, train and measure the small reasoner's process reward model
+	@$(BIN)/python -m tests.reasoner.train_prm build/reasoner-prm
 
 ##@ Keeping it
 
@@ -118,4 +129,4 @@ $(VLLM_VENV)/.ready: requirements/vllm.txt deploy/vllm/repair_cpu_build.py
 
 # pip must not install twice into one environment at the same time.
 .NOTPARALLEL:
-.PHONY: run test check lint types layers format bench test-vllm test-clients lock clean help
+.PHONY: run test fuzz check lint types layers format bench test-vllm reasoner reasoner-prm test-clients lock clean help

@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from gateway.domain.policy_version import Activation, PolicyVersion
-from gateway.errors import ConfigurationError, NotFound, PonderError
+from gateway.errors import ConfigurationError, NotFound
 from gateway.policy.reading import Policy, read_policy
 from gateway.ports import Clock
+from gateway.store.following import POLL_S, Following
 from gateway.store.policies import PolicyVersions, Standing
 from gateway.telemetry import Meter
 
-POLL_S = 0.8
 _log = logging.getLogger(__name__)
 
 
@@ -30,7 +30,6 @@ class Library:
     def __init__(self, versions: PolicyVersions, clock: Clock, *, poll_s: float = POLL_S) -> None:
         self._versions = versions
         self._clock = clock
-        self._poll_s = poll_s
         self._of_files: Mapping[str, Policy] = {}
         self._standing: Mapping[Standing, Activation] = {}
         self._rolled_back: Mapping[Standing, Policy] = {}
@@ -39,7 +38,7 @@ class Library:
         self._is_recorded = True
         self._turn = asyncio.Lock()
         self._on_change: Callable[[], None] | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._following = Following("policies", self.refresh, poll_s=poll_s)
         self.policies: Mapping[str, Policy] = MappingProxyType({})
         """By name; replaced whole."""
 
@@ -56,13 +55,11 @@ class Library:
         """
         await self.refresh()
         self._on_change = on_change
-        self._following = asyncio.create_task(self._follow(), name="library")
+        self._following.start()
 
     async def close(self) -> None:
         """Stop following."""
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait({self._following})
+        await self._following.close()
 
     async def refresh(self) -> None:
         """Record what is new in force, and take in what was rolled back or released anywhere.
@@ -142,14 +139,3 @@ class Library:
             elif key in rolled_back and self._standing.get(key) != activation:
                 _log.warning("policy %s is rolled back from %s to %s", name, key[1][:12], digest)
         self._standing, self._rolled_back, self._faults = standing, rolled_back, faults
-
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(self._poll_s)
-            try:
-                await self.refresh()
-            except PonderError as fault:
-                # The keys of callers are read from the same database, and their ring tells operators.
-                _log.debug("policies cannot be followed, those last known serve on: %s", fault.message)
-            except Exception:  # noqa: BLE001 - the outermost loop: a fault of ours must not end rollbacks
-                _log.exception("policies cannot be followed, those last known serve on")

@@ -139,6 +139,10 @@ class Meter:
         self._emptied = self._counter(
             "ponder_answers_emptied", "Answers that are empty because thinking used up their output limit.", "model"
         )
+        self._draws = self._counter(
+            "ponder_search_draws", "Draws of searches, by what became of them.", "strategy", "fate"
+        )
+        self._unscored = self._counter("ponder_scores_missed", "Chains that a verifier gave no score for.", "verifier")
         self._duration = self._histogram(
             "gen_ai_server_request_duration_seconds",
             "Time from a request's first byte to its answer's last.",
@@ -180,6 +184,14 @@ class Meter:
     def emptied(self, model: str) -> None:
         """Count an answer of which thinking has left nothing."""
         self._emptied.add((model,), 1)
+
+    def draw(self, strategy: str, fate: str) -> None:
+        """Count one draw of a search."""
+        self._draws.add((strategy, fate), 1)
+
+    def unscored(self, verifier: str) -> None:
+        """Count a chain that a configured verifier gave no score for."""
+        self._unscored.add((verifier,), 1)
 
     def refusal(self, endpoint: str, code: str) -> None:
         """Count a request refused before a model was chosen; ``endpoint`` is a known path or ``other``."""

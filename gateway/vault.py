@@ -8,18 +8,15 @@ last serves on; one that never could be opened costs its own upstream's requests
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 
 from gateway.adapters.encryption_keys import EncryptionKeys
 from gateway.adapters.key_cipher import KeyCipher
 from gateway.domain.provider_key import OpenedKey, StoredKey
-from gateway.errors import ConfigurationError, PonderError
+from gateway.errors import ConfigurationError
 from gateway.settings import Settings
+from gateway.store.following import POLL_S, Following
 from gateway.store.provider_keys import ProviderKeys
-
-POLL_S = 0.8
-_log = logging.getLogger(__name__)
 
 
 class Vault:
@@ -28,11 +25,10 @@ class Vault:
     def __init__(self, stored: ProviderKeys, encryption: EncryptionKeys, *, poll_s: float = POLL_S) -> None:
         self._stored = stored
         self._encryption = encryption
-        self._poll_s = poll_s
         self._number = -1
         self._turn = asyncio.Lock()
         self._on_change: Callable[[], None] | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._following = Following("stored provider keys", self.refresh, poll_s=poll_s)
         self.opened: Mapping[str, OpenedKey] = {}
         """By upstream."""
         self.faults: Mapping[str, str] = {}
@@ -42,13 +38,11 @@ class Vault:
         """Read all keys, then follow the database and tell of changes. Raises Unavailable or ConfigurationError."""
         await self.refresh()
         self._on_change = on_change
-        self._following = asyncio.create_task(self._follow(), name="vault")
+        self._following.start()
 
     async def close(self) -> None:
         """Stop following."""
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait({self._following})
+        await self._following.close()
 
     async def refresh(self) -> None:
         """Take in what changed. Raises Unavailable or ConfigurationError when the database cannot be read."""
@@ -82,17 +76,6 @@ class Vault:
                 if known is not None and known.version == key.version:
                     opened[name] = known
         return opened, faults
-
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(self._poll_s)
-            try:
-                await self.refresh()
-            except PonderError as fault:
-                # The keys of callers are read from the same database, and their ring tells operators.
-                _log.debug("stored provider keys cannot be read, those last read serve on: %s", fault.message)
-            except Exception:  # noqa: BLE001 - the outermost loop: a fault of ours must not end rotations
-                _log.exception("stored provider keys cannot be read, those last read serve on")
 
     def degraded(self, settings: Settings) -> tuple[str, ...]:
         """Upstreams that have no key, or one that the next start could not open, in words for an operator."""

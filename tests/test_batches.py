@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def _narrow(tmp_path_factory: pytest.TempPathFactory, compatible_server: OpenAIS
 def _rows(home: Path, statement: str) -> list[Any]:
     with closing(sqlite3.connect(home / "ponder.db", timeout=20)) as database, database:
         return database.execute(statement).fetchall()
+
+
+def _stored(gateway: GatewayProcess, claim: str, what: str) -> None:
+    """Wait until the claim is true of the database."""
+    awaited(lambda: True if _rows(gateway.home, f"SELECT {claim}") == [(1,)] else None, what)
 
 
 def _record(gateway: GatewayProcess, secret: str, request_id: str) -> Any:
@@ -172,6 +178,46 @@ def test_the_files_of_a_key_are_limited(narrow: GatewayProcess) -> None:
         other.files.create(file=("a", b" "), purpose="batch")
         client.files.delete(kept[0].id)
         client.files.create(file=("a", b" "), purpose="batch")
+
+
+class _SlowUpload:
+    """An upload whose client sends its file piece by piece."""
+
+    def __init__(self, gateway: GatewayProcess, secret: str) -> None:
+        self._connection = HTTPConnection(gateway.address.removeprefix("http://"), timeout=30)
+        self._connection.putrequest("POST", "/v1/files")
+        self._connection.putheader("authorization", f"Bearer {secret}")
+        self._connection.putheader("content-type", "multipart/form-data; boundary=cut")
+        self._connection.putheader("content-length", str(100 * 2**20))
+        self._connection.endheaders(b'--cut\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n')
+
+    def send(self, size: int) -> None:
+        self._connection.send(b"x" * size)
+
+    def status(self) -> int:
+        return self._connection.getresponse().status
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def test_uploads_under_way_count(tmp_path: Path, compatible_server: OpenAIServer) -> None:
+    """What has arrived of one upload stands in the way of another, begun after it or at the same time."""
+    limits = {"max_key_bytes": 2**18, "max_file_bytes": 200 * 2**20}
+    settings = one_model(compatible_server.address, key_env="LOOPBACK_OPENAI", background=limits)
+    with GatewayProcess(tmp_path, settings, SECRETS) as gateway, client_of(gateway) as client:
+        together, first = _SlowUpload(gateway, gateway.key), _SlowUpload(gateway, gateway.key)
+        _stored(gateway, "count(*) = 2 FROM files", "both uploads to begin")
+        first.send(2**19)
+        _stored(gateway, "max(size) = 524288 FROM files", "the first to be stored")
+        with pytest.raises(openai.APIStatusError, match=r"background\.max_key_bytes") as refused:
+            client.files.create(file=("after", b" "), purpose="batch")
+        assert refused.value.status_code == 413
+        together.send(17 * 2**20)
+        assert together.status() == 413
+        first.close()
+        together.close()
+        _stored(gateway, "count(*) = 0 FROM files", "both uploads to be forgotten")
 
 
 def test_a_large_line_is_told(tmp_path: Path, compatible_server: OpenAIServer) -> None:

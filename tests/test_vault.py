@@ -81,7 +81,7 @@ async def test_a_fault_of_ours_does_not_end_the_following(
     vault = Vault(stored, encryption, poll_s=0.01)
     await vault.start(told)
     await stored.set("acme", "sk-1", encryption.to_seal, by=BY)
-    await until(lambda: "cannot be read" in caplog.text)
+    await until(lambda: "cannot be followed" in caplog.text)
     await stored.set("acme", "sk-2", encryption.to_seal, by=BY)
     await until(lambda: not faults)
     assert _secrets(vault) == {"acme": "sk-2"}

@@ -21,6 +21,7 @@ from gateway.domain.ledger import Hold
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, Usd
 from gateway.errors import BudgetExhausted, UpstreamDenied, UpstreamRefused
+from gateway.flow.demand import demand_of
 from gateway.flow.hold import LEASE_S, cost_bound
 from gateway.flow.publishing import publish
 from gateway.http.dialects import ENDPOINTS
@@ -259,8 +260,5 @@ def _is_bounded(model: Model, batch: Batch) -> bool:
 def _output_bound(ask: Ask, model: Model) -> int:
     if ask.endpoint.operation is Operation.EMBEDDINGS:
         return 0
-    given = [ask.body.get(name) for name in ("max_completion_tokens", "max_output_tokens", "max_tokens")]
-    stated = [limit for limit in given if isinstance(limit, int) and limit > 0]
-    candidates = ask.body.get("n")
-    each = stated[0] if stated else model.max_output_tokens or 0
-    return each * (candidates if isinstance(candidates, int) and candidates > 1 else 1)
+    demand = demand_of(ask)
+    return (demand.output_tokens_asked or model.max_output_tokens or 0) * demand.candidates

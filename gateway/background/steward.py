@@ -229,12 +229,12 @@ class _Results:
             file_id = new_id(FILE_PREFIX, now)
             begun = await self._shelf.files.begin(file_id, self._batch.key_id, FilePurpose.BATCH_OUTPUT, now=now)
             self._drafts[is_answer] = file_id, now, begun
-        await self._drafts[is_answer][2].write(line)
+        await self._drafts[is_answer][2].write(line, now=self._shelf.house.clock.now())
 
     async def close(self, *, kept_until: float) -> tuple[StoredFile | None, StoredFile | None]:
         """Write what is left; the files of answers and of failures, which are still nobody's to see."""
         for _, _, draft in self._drafts.values():
-            await draft.flush()
+            await draft.flush(now=self._shelf.house.clock.now())
         return self._file(is_answer=True, kept_until=kept_until), self._file(is_answer=False, kept_until=kept_until)
 
     def _file(self, *, is_answer: bool, kept_until: float) -> StoredFile | None:

@@ -40,33 +40,38 @@ def is_body_emptied(dialect: Dialect, body: Mapping[str, Any], usage: Usage | No
         case Dialect.OPENAI_CHAT:
             choices = [choice for choice in _list(body.get("choices")) if isinstance(choice, Mapping)]
             finish = choices[0].get("finish_reason") if choices else None
-            has_text = any(_says_something(choice.get("message")) for choice in choices)
+            has_text = any(message_says(choice.get("message")) for choice in choices)
         case Dialect.OPENAI_RESPONSES:
             details = body.get("incomplete_details")
             finish = details.get("reason") if isinstance(details, Mapping) else None
-            has_text = any(
-                not isinstance(item, Mapping)
-                or item.get("type") not in ("reasoning", "message")
-                or any(_text(part) for part in _list(item.get("content")) if item.get("type") == "message")
-                for item in _list(body.get("output"))
-            )
+            has_text = any(map(item_says, _list(body.get("output"))))
         case Dialect.ANTHROPIC_MESSAGES:
             finish = body.get("stop_reason")
-            has_text = any(
-                not isinstance(block, Mapping)
-                or (block.get("type") == "text" and _text(block))
-                or block.get("type") not in ("text", "thinking", "redacted_thinking")
-                for block in _list(body.get("content"))
-            )
+            has_text = any(map(block_says, _list(body.get("content"))))
     return is_emptied(finish if isinstance(finish, str) else None, usage, has_text=has_text)
 
 
-def _says_something(message: Any) -> bool:
+def message_says(message: Any) -> bool:
+    """Whether a chat message, or a stream's piece of one, holds more than thinking."""
     if not isinstance(message, Mapping):
         return True
     content = message.get("content")
     said = content.strip() if isinstance(content, str) else content
     return any(bool(each) for each in (said, message.get("refusal"), message.get("tool_calls")))
+
+
+def item_says(item: Any) -> bool:
+    """Whether an item of a response's ``output`` is more than thinking."""
+    if not isinstance(item, Mapping) or item.get("type") not in ("reasoning", "message"):
+        return True
+    return item.get("type") == "message" and any(map(_text, _list(item.get("content"))))
+
+
+def block_says(block: Any) -> bool:
+    """Whether one of Anthropic's content blocks is more than thinking."""
+    if not isinstance(block, Mapping) or block.get("type") not in ("text", "thinking", "redacted_thinking"):
+        return True
+    return block.get("type") == "text" and _text(block)
 
 
 def _text(part: Any) -> bool:

@@ -1,7 +1,8 @@
 """Taps: reading usage out of a passing stream without touching its bytes.
 
 A tap sees each whole event of a same-dialect stream and says what to do with it. Only events
-that can matter are parsed, chosen by a byte search, so an ordinary delta costs one ``in``.
+that can matter are parsed, chosen by a byte search, so an ordinary delta costs one ``in``, and
+those before the answer's first text another.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Protocol
 
+from gateway.dialects.emptied import block_says, item_says, message_says
 from gateway.dialects.json_bytes import loads
 from gateway.dialects.sse import parse
 from gateway.domain.chat import Dialect
@@ -38,6 +40,8 @@ class Tap(Protocol):
     error: str | None
     deltas: int
     """Events that carried answer content: a floor for the output tokens when no usage comes."""
+    has_text: bool
+    """Whether more than thinking and blank space came."""
 
     def see(self, event: bytes) -> Verdict: ...
 
@@ -62,6 +66,10 @@ def _id_of(answer: Mapping[str, Any]) -> str:
     return identity if isinstance(identity, str) else ""
 
 
+def _is_said(text: object) -> bool:
+    return not isinstance(text, str) or bool(text.strip())
+
+
 def error_kind(error: object) -> str:
     """The type or code of an upstream's error object; never its message, which may quote a prompt."""
     if isinstance(error, Mapping):
@@ -74,7 +82,10 @@ def error_kind(error: object) -> str:
 class ChatTap:
     """openai-chat. ``hides_usage``: the client did not ask for the usage chunk that we asked for."""
 
-    __slots__ = ("_hides_usage", "answer", "answer_id", "deltas", "error", "finish")
+    __slots__ = ("_hides_usage", "answer", "answer_id", "deltas", "error", "finish", "has_text")
+
+    _TEXT = re.compile(rb'"(?:content|refusal)"\s*:\s*(?:\[|"(?!"))|"tool_calls"\s*:\s*\[')
+    """What may be text, and not thinking: quotes inside a text are escaped, and match nowhere."""
 
     def __init__(self, *, hides_usage: bool) -> None:
         self._hides_usage = hides_usage
@@ -83,11 +94,16 @@ class ChatTap:
         self.finish: str | None = None
         self.error: str | None = None
         self.deltas = 0
+        self.has_text = False
 
     def see(self, event: bytes) -> Verdict:
         """Judge one event."""
         if b'"usage":null' in event or b'"usage": null' in event or b'"usage"' not in event:
-            if self.answer_id is not None and b'"finish_reason":null' in event:
+            if (
+                self.answer_id is not None
+                and b'"finish_reason":null' in event
+                and (self.has_text or self._TEXT.search(event) is None)
+            ):
                 self.deltas += 1
                 return Verdict.PASS
             if event.startswith((b"data: [DONE]", b"data:[DONE]")):
@@ -110,6 +126,9 @@ class ChatTap:
             self.deltas += 1
             if isinstance(choices[0].get("finish_reason"), str):
                 self.finish = choices[0]["finish_reason"]
+            self.has_text = self.has_text or any(
+                message_says(choice.get("delta")) for choice in choices if isinstance(choice, dict)
+            )
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self.answer = {"usage": usage, "service_tier": chunk.get("service_tier")}
@@ -121,7 +140,7 @@ class ChatTap:
 class MessagesTap:
     """anthropic-messages: input usage at ``message_start``, cumulative usage at ``message_delta``."""
 
-    __slots__ = ("answer", "answer_id", "deltas", "error", "finish")
+    __slots__ = ("answer", "answer_id", "deltas", "error", "finish", "has_text")
 
     def __init__(self) -> None:
         self.answer: dict[str, Any] | None = None
@@ -129,14 +148,20 @@ class MessagesTap:
         self.finish: str | None = None
         self.error: str | None = None
         self.deltas = 0
+        self.has_text = False
 
     def see(self, event: bytes) -> Verdict:
         """Judge one event."""
         if b"content_block_delta" in event[:40]:
             self.deltas += 1
+            if not self.has_text and b'"text_delta"' in event:
+                delta = _object(event).get("delta")
+                self.has_text = not isinstance(delta, dict) or _is_said(delta.get("text"))
             return Verdict.PASS
         body = _object(event)
         match body.get("type"):
+            case "content_block_start":
+                self.has_text = self.has_text or block_says(body.get("content_block"))
             case "message_start":
                 message = body.get("message")
                 if isinstance(message, dict):
@@ -166,7 +191,7 @@ class MessagesTap:
 class ResponsesTap:
     """openai-responses: the terminal event carries the whole response, usage included."""
 
-    __slots__ = ("answer", "answer_id", "deltas", "error", "finish")
+    __slots__ = ("answer", "answer_id", "deltas", "error", "finish", "has_text")
 
     _NAMES = re.compile(rb"response\.(?:completed|incomplete|failed|created)|\"error\"")
     _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -177,11 +202,14 @@ class ResponsesTap:
         self.finish: str | None = None
         self.error: str | None = None
         self.deltas = 0
+        self.has_text = False
 
     def see(self, event: bytes) -> Verdict:
         """Judge one event."""
         if b".delta" in event[:80]:
             self.deltas += 1
+            if not self.has_text and b"reasoning" not in event[:80]:
+                self.has_text = _is_said(_object(event).get("delta"))
             return Verdict.PASS
         if self._NAMES.search(event) is None:
             return Verdict.PASS
@@ -198,6 +226,8 @@ class ResponsesTap:
         self.answer_id = _id_of(response)
         if kind not in self._TERMINAL:
             return Verdict.PASS
+        output = response.get("output")
+        self.has_text = self.has_text or (isinstance(output, list) and any(map(item_says, output)))
         if isinstance(response.get("status"), str):
             self.finish = response["status"]
         if isinstance(response.get("usage"), dict):

@@ -11,6 +11,7 @@ What is asked in a prompt is never obeyed here: its text ends in closed labels a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -32,7 +33,6 @@ FURTHEST = 5.0
 HAND_SCALE = 0.3
 EMBEDDING_SCALE = 2.0
 """These two make regularisation weigh hand features and the embedding alike."""
-_FURTHEST, _HAND_SCALE, _EMBEDDING_SCALE = map(np.float32, (FURTHEST, HAND_SCALE, EMBEDDING_SCALE))
 LEAST_CONFIDENCE = 0.2
 """Below this no category is named: the prompt is ``other``."""
 LEAST_KNOWN = 0.5
@@ -47,6 +47,7 @@ CELL_FEATURES = len(FEATURES) + DIMENSIONS
 """Cells are told from the hand features and the whole text; where the instruction stands says nothing of them."""
 _DIFFICULTY = [FEATURES.index(name) for name in DIFFICULTY]
 _ANCHORS = tuple(Anchor)
+_ONE = np.ones(1, dtype=np.float32)
 _NOTHING_ASKED = Prediction(category=Category.OTHER, confidence=0.0, source=Source.LEARNED)
 
 
@@ -69,18 +70,25 @@ class Learned:
         self._embedding = embedding
         self._other = weights.categories.index(Category.OTHER)
         self._remembering = lru_cache(maxsize=_REMEMBERED)(self._classify)
-        members = family_members(weights)
+        members = _family_members(weights)
         anchors = (members * weights.rates[:, number] for number in range(len(_ANCHORS)))
         self._family_map = np.concatenate((members, *anchors))
         """(share, then rate by anchor; of each family) by cell."""
-        experts = np.zeros((len(weights.families) * len(_ANCHORS), CELL_FEATURES), dtype=np.float32)
-        experts[:, _DIFFICULTY] = weights.experts[..., 2:].reshape(-1, len(DIFFICULTY)) / np.float32(HAND_SCALE)
-        self._map = np.concatenate((weights.cell_map, weights.category_map[:, :CELL_FEATURES], experts))
-        """All maps over what cells are told from, as one: a step over arrays costs more than most sums in it."""
-        self._bias = np.concatenate((weights.cell_bias, weights.category_bias, np.zeros(len(experts), np.float32)))
-        self._ends_map = np.ascontiguousarray(weights.category_map[:, CELL_FEATURES:])
         self._slopes = weights.experts[..., 0].reshape(-1).tolist()
         self._offsets = weights.experts[..., 1].reshape(-1).tolist()
+        # A step over arrays costs more than most sums in it. So all maps over what cells are told from are one, over
+        # hand features as measured, a one for the bias, and the text: how features are standardised and scaled is in
+        # the map already, and only the far ones are left to be cut.
+        self._least = weights.mean - np.float32(FURTHEST) * weights.scale
+        self._most = weights.mean + np.float32(FURTHEST) * weights.scale
+        experts = np.zeros((len(weights.families) * len(_ANCHORS), CELL_FEATURES), dtype=np.float32)
+        experts[:, _DIFFICULTY] = weights.experts[..., 2:].reshape(-1, len(DIFFICULTY)) / np.float32(HAND_SCALE)
+        maps = np.concatenate((weights.cell_map, weights.category_map[:, :CELL_FEATURES], experts))
+        bias = np.concatenate((weights.cell_bias, weights.category_bias, np.zeros(len(experts), np.float32)))
+        hand_map = maps[:, : len(FEATURES)] * (np.float32(HAND_SCALE) / weights.scale)
+        text_map = maps[:, len(FEATURES) :] * np.float32(EMBEDDING_SCALE)
+        self._map = np.column_stack((hand_map, bias - hand_map @ weights.mean, text_map))
+        self._ends_map = np.ascontiguousarray(weights.category_map[:, CELL_FEATURES:] * np.float32(EMBEDDING_SCALE))
 
     @classmethod
     def load(cls, path: Path = SHIPPED) -> Self:
@@ -97,8 +105,7 @@ class Learned:
     def _classify(self, text: str) -> Prediction:
         if not text.strip():
             return _NOTHING_ASKED
-        categories, _, success = self._computed(text)
-        shares = categories.tolist()
+        shares, _, success = self._computed(text)
         confidence = max(shares)
         best = shares.index(confidence)
         if best == len(self.weights.categories) or confidence < LEAST_CONFIDENCE:
@@ -109,21 +116,25 @@ class Learned:
     def judge(self, text: str) -> Judgement:
         """What the model computes of a text."""
         categories, cells, success = self._computed(excerpt(text))
-        return Judgement(categories, cells, None if success is None else np.array(success, dtype=np.float32))
+        return Judgement(
+            categories=np.array(categories, dtype=np.float32),
+            cells=cells / cells.sum(),
+            success=None if success is None else np.array(success, dtype=np.float32),
+        )
 
-    def _computed(self, text: str) -> tuple[Floats, Floats, list[float] | None]:
-        """By category, by cell, and success by anchor."""
-        weights = self.weights
-        hand = standardised(measure(text), weights.mean, weights.scale)
-        vector = combined(hand, self._embedding.embed(text))
-        found = self._map @ vector[:CELL_FEATURES]
-        found += self._bias
-        first, behind = len(weights.cells), len(weights.cells) + len(weights.category_bias)
-        cells = softmax(found[:first])
-        categories = softmax(found[first:behind] + self._ends_map @ vector[CELL_FEATURES:])
-        return categories, cells, self._success(cells, found[behind:])
+    def _computed(self, text: str) -> tuple[list[float], Floats, list[float] | None]:
+        """By category; in proportion by cell; and success by anchor."""
+        embedded = self._embedding.embed(text)
+        hand = np.maximum(np.minimum(measure(text), self._most), self._least)
+        found = self._map @ np.concatenate((hand, _ONE, embedded[:DIMENSIONS]))
+        first, behind = len(self.weights.cells), len(self.weights.cells) + len(self.weights.category_bias)
+        cells = found[:first]
+        cells -= np.maximum.reduce(cells)
+        np.exp(cells, out=cells)
+        categories = softmax((found[first:behind] + self._ends_map @ embedded[DIMENSIONS:]).tolist())
+        return categories, cells, self._success(cells, found[behind:].tolist())
 
-    def _success(self, cells: Floats, corrections: Floats) -> list[float] | None:
+    def _success(self, cells: Floats, corrections: list[float]) -> list[float] | None:
         """Success by anchor: what each family's expert makes of its cells' rate, as much as the prompt belongs there.
 
         In plain numbers: there are few of them, and each step over an array costs as much as all of them.
@@ -131,48 +142,34 @@ class Learned:
         families = len(self.weights.families)
         sums = (self._family_map @ cells).tolist()
         shares = sums[:families]
-        known = sum(shares)
-        if known < LEAST_KNOWN:
+        known = sum(shares[1:])  # the first family is that of cells without recorded answers
+        if known < LEAST_KNOWN * (known + shares[0]):
             return None
-        corrected = corrections.tolist()
+        negligible = _NEGLIGIBLE * known
         success = [0.0] * len(_ANCHORS)
-        for family, share in enumerate(shares):
-            if share < _NEGLIGIBLE:
+        for family in range(1, families):
+            share = shares[family]
+            if share < negligible:
                 continue
             for anchor in range(len(_ANCHORS)):
                 rate = sums[(anchor + 1) * families + family] / share
                 rate = min(max(rate, RATE_MARGIN), 1 - RATE_MARGIN)
                 place = family * len(_ANCHORS) + anchor
-                logit = self._slopes[place] * log(rate / (1 - rate)) + self._offsets[place]
-                success[anchor] += share / (1 + exp(-logit - corrected[place]))
+                logit = self._slopes[place] * log(rate / (1 - rate)) + self._offsets[place] + corrections[place]
+                success[anchor] += share / (1 + exp(-logit))
         return [each / known for each in success]
 
 
-def standardised(hand: Floats, mean: Floats, scale: Floats) -> Floats:
-    """Hand features in standard deviations from their mean, the far ones cut."""
-    far: Floats = hand - mean
-    far /= scale
-    np.minimum(far, _FURTHEST, out=far)
-    return np.maximum(far, -_FURTHEST, out=far)
-
-
-def combined(hand: Floats, embedded: Floats) -> Floats:
-    """The vector, or one a row, that the maps are over."""
-    joined: Floats = np.concatenate((hand * _HAND_SCALE, embedded * _EMBEDDING_SCALE), axis=-1)
-    return joined
-
-
-def family_members(weights: Weights) -> Floats:
-    """(family, cell): 1 where a cell belongs to a family with recorded answers."""
+def _family_members(weights: Weights) -> Floats:
+    """(family, cell): 1 where a cell belongs to a family."""
     members = np.zeros((len(weights.families), len(weights.cells)), dtype=np.float32)
     members[weights.family_of_cell, np.arange(len(weights.cells))] = 1
-    members[0] = 0
     return members
 
 
-def softmax(logits: Floats) -> Floats:
-    """Probabilities in proportion to the exponentials of ``logits``."""
-    shares: Floats = logits - np.maximum.reduce(logits)
-    np.exp(shares, out=shares)
-    shares /= np.add.reduce(shares)
-    return shares
+def softmax(logits: Sequence[float]) -> list[float]:
+    """Probabilities in proportion to the exponentials of a few ``logits``."""
+    most = max(logits)
+    exponentials = [exp(each - most) for each in logits]
+    total = sum(exponentials)
+    return [each / total for each in exponentials]

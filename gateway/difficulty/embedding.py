@@ -32,8 +32,10 @@ _MOST_TOKENS = 4096
 _FADING = np.exp(-np.arange(_MOST_TOKENS, dtype=np.float32) / np.float32(_FADE))
 _SHORTEST = np.float32(1e-6)
 _FEW = 100
-_WORD = re.compile(r" +(?:[0-9]|[^ 0-9]*)|[0-9]|[^ 0-9]+")
-"""A word or a digit with the spaces before it, or what stands behind a digit."""
+_ALONE = r"0-9\n\u2590-\ufeff\U00010000-\U0010ffff"
+"""Digits, ends of lines, signs and pictures, Han, kana and Hangul: this vocabulary joins them to nothing."""
+_WORD = re.compile(f" +(?:[{_ALONE}]|[^ {_ALONE}]*)|[{_ALONE}]|[^ {_ALONE}]+")
+"""A word, or a character that stands alone, with the spaces before it; or what stands behind such a character."""
 _SPACE = "\u2581"
 """A space, in the words of the tokenizer."""
 _MOST_KNOWN = 20_000
@@ -115,9 +117,10 @@ class StaticEmbedding:
     def _tokens(self, text: str, met: _Met) -> list[int]:
         """The text's tokens: those of its words, one after the other.
 
-        No token of this vocabulary reaches over a space into the next word, nor over a digit, so that
-        words can be looked up one by one, each with the spaces before it, and numbers by their digits.
-        Most of a text's words were met before, and the tokenizer costs six times as much as remembering them.
+        No token of this vocabulary reaches over a space into the next word, nor over what stands alone, so
+        that words can be looked up one by one, each with the spaces before it, numbers by their digits and
+        grids by their signs. Most of a text's words were met before, and the tokenizer costs six times as
+        much as remembering them.
         """
         if not text:
             return []

@@ -22,6 +22,8 @@ from gateway.domain.prediction import Anchor, Category, Prediction, Prompt
 
 HELD_OUT_PROMPTS = Path(str(files("gateway.difficulty").joinpath("held_out.jsonl")))
 """Labelled prompts for the categories that the sources lack, in twelve languages, none of them trained on."""
+HEADLINE = "APGR by predicted gain"
+"""The figure that the others stand beside to be compared with."""
 _RESAMPLES = 200
 _SEED = 1
 _HALF = 0.5
@@ -73,6 +75,24 @@ class Routing:
     apgr_shuffled: float
     apgr_shuffled_95: tuple[float, float]
     apgr_oracle: float
+
+    def figures(self) -> dict[str, str]:
+        """Each figure by its name, in the words of every table that shows them."""
+        return {
+            "weak": self.weak,
+            "strong": self.strong,
+            "prompts": str(self.prompts),
+            "with a predicted success": str(self.predicted),
+            "calibration error, weak": f"{self.calibration_error_weak:.3f}",
+            "calibration error, strong": f"{self.calibration_error_strong:.3f}",
+            "AUC, weak is right": f"{self.auc_weak:.3f}",
+            "AUC, only strong is right": f"{self.auc_gain:.3f}",
+            HEADLINE: f"{self.apgr:.3f} {_span(self.apgr_95)}",
+            "APGR by the category's mean": f"{self.apgr_category_mean:.3f}",
+            "APGR knowing the true cell": f"{self.apgr_cell_mean:.3f}",
+            "APGR shuffled, same cost": f"{self.apgr_shuffled:.3f} {_span(self.apgr_shuffled_95)}",
+            "APGR of the oracle": f"{self.apgr_oracle:.3f}",
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +222,10 @@ def _routing(source: str, held: Sequence[Item], predictions: Sequence[Prediction
 def _interval(values: Sequence[float]) -> tuple[float, float]:
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return f"({interval[0]:.3f} to {interval[1]:.3f})"
 
 
 def _mean_gains(items: Sequence[Item], taught: Sequence[Item], key: Callable[[Item], str]) -> Numbers:

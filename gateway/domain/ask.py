@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.domain.chat import Dialect
+from gateway.domain.check import Check
+from gateway.domain.construction import quickly_made
 
 
 class Operation(StrEnum):
@@ -36,7 +38,7 @@ class Hints:
     difficulty: str | None = None
     deadline_s: float | None = None
     max_cost_usd: Decimal | None = None
-    verify: Mapping[str, Any] | None = None
+    verify: Check | None = None
     progress: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -44,6 +46,7 @@ class Hints:
 NO_HINTS = Hints()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A client's request, dialect-neutral where it is read, with the client's own bytes kept.

@@ -5,31 +5,31 @@ name.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 
 def new_request_id(now: float) -> str:
     """A UUIDv7 for the time ``now`` (unix seconds), 74 bits of it random."""
+    if not _reserve:
+        _reserve.extend(_random_parts(_BATCH))
     time_part = f"{round(now * 1000) & 0xFFFF_FFFF_FFFF:012x}"
-    random = _random_digits()
-    # The version's digit is 7; the variant's two bits are 10, which leaves 8, 9, a or b.
-    return f"{time_part[:8]}-{time_part[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
+    return f"{time_part[:8]}-{time_part[8:]}-{_reserve.pop()}"
 
 
 def new_id(prefix: str, now: float) -> str:
     """An id for something rarer and more handled than requests: ``key_019ab0a1b2c3d4e5f607``, 40 bits random."""
-    return f"{prefix}_{round(now * 1000):012x}{_random_digits()[:10]}"
+    return f"{prefix}_{round(now * 1000):012x}{os.urandom(5).hex()}"
 
 
 _BATCH = 256
 _reserve: list[str] = []
-
-
-def _random_digits() -> str:
-    """Twenty random hexadecimal digits; drawn in batches, since asking the kernel costs more than the id."""
-    if not _reserve:
-        digits = os.urandom(10 * _BATCH).hex()
-        _reserve.extend(digits[start : start + 20] for start in range(0, len(digits), 20))
-    return _reserve.pop()
-
-
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+
+
+def _random_parts(count: int) -> Iterator[str]:
+    """What stands behind the time in so many UUIDv7: drawn at once, since asking the kernel costs more than an id."""
+    digits = os.urandom(10 * count).hex()
+    for start in range(0, len(digits), 20):
+        random = digits[start : start + 20]
+        # The version's digit is 7; the variant's two bits are 10, which leaves 8, 9, a or b.
+        yield f"7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"

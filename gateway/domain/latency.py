@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -101,10 +102,12 @@ class Latencies:
     by_bucket: Mapping[tuple[str, Bucket], Latency]
     tokens: Mapping[str, UsualTokens]
     policy: str | None = None
+    slowest_p95_s: float = math.inf
+    """No arm of any policy has a bucket with a longer one: a deadline that is as long need not be held against each."""
 
     def of(self, policy: str | None) -> Latencies:
         """The same, to be asked for this policy's arms."""
-        return Latencies(self.by_bucket, self.tokens, policy)
+        return Latencies(self.by_bucket, self.tokens, policy, self.slowest_p95_s)
 
     def usual_tokens(self, arm: str) -> UsualTokens | None:
         """What this arm's answers use on average; None where nothing is known of the arm."""
@@ -135,7 +138,7 @@ class Latencies:
         return None
 
 
-NOTHING_KNOWN = Latencies(MappingProxyType({}), MappingProxyType({}))
+NOTHING_KNOWN = Latencies(MappingProxyType({}), MappingProxyType({}), slowest_p95_s=0.0)
 
 
 def _widening(prompt: int, load: int) -> Iterator[Bucket]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from gateway.domain.construction import quickly_made
 from gateway.domain.money import ZERO, Usd
 
 
@@ -45,6 +46,7 @@ TRANSITIONS: dict[tuple[HoldState, HoldEvent], HoldState] = {
 }
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Money set aside before a model is called; settled or released exactly once."""

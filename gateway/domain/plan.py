@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.domain.arm import Arm
+from gateway.domain.construction import quickly_made
 from gateway.domain.money import Usd
 
 
@@ -31,6 +32,7 @@ class Dropped:
     reason: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How one ask will be answered. Recorded whole, so every past decision can be explained."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.domain.construction import quickly_made
+
 
 class Category(StrEnum):
     """Kinds of work. A path refines one: ``code/python`` is matched by rules for ``code``."""
@@ -49,6 +51,7 @@ class Source(StrEnum):
     LLM = "llm"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What a classifier may look at; never the whole request.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.domain.construction import quickly_made
 from gateway.domain.effort import LEVELS, OFF
 
 
@@ -50,6 +51,7 @@ class Wish:
         return {name: value for name, value in members.items() if value is not None}
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Actuation:
     """What a wish does to a request body: top-level fields to set and to take away.

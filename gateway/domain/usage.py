@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gateway.domain.construction import quickly_made
+
 
 class UsageSource(StrEnum):
     """Where the counts come from."""
@@ -22,6 +24,7 @@ class UsageSource(StrEnum):
     """Counted by us, because the provider never said."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call, in disjoint input classes so that each has one price.

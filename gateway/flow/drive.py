@@ -103,12 +103,14 @@ class _Driver:
         task = asyncio.create_task(self._draw(launch))
         self._draws[launch.draw] = task
         task.add_done_callback(lambda _task: self._draws.pop(launch.draw, None))
+        task.add_done_callback(self._heed)
 
     def score(self, draw: DrawId, verifier: str) -> None:
         """Begin to score a chain."""
         task = asyncio.create_task(self._score(draw, verifier))
         self._scores.add(task)
         task.add_done_callback(self._scores.discard)
+        task.add_done_callback(self._heed)
 
     def cancel(self, draw: DrawId) -> None:
         """Stop one draw; what it came to is told once it has stopped."""
@@ -144,9 +146,6 @@ class _Driver:
                 event = await self._hands.draw(launch, self._tell)
         except asyncio.CancelledError:  # it had not begun
             event = Cancelled(launch.draw)
-        except BaseException as fault:  # noqa: BLE001 - not swallowed: whoever waits for the search gets it
-            self._fail(fault)
-            return
         self._tell(event)
 
     async def _score(self, draw: DrawId, verifier: str) -> None:
@@ -154,15 +153,15 @@ class _Driver:
             event = await self._hands.score(draw, verifier)
         except asyncio.CancelledError:
             event = ScoreFailed(draw)
-        except BaseException as fault:  # noqa: BLE001 - not swallowed: whoever waits for the search gets it
-            self._fail(fault)
-            return
         self._tell(event)
 
     def _tell(self, event: Event) -> None:
         self._events.append(event)
         self._arrived.set()
 
-    def _fail(self, fault: BaseException) -> None:
-        self._fault = self._fault or fault
-        self._arrived.set()
+    def _heed(self, task: asyncio.Task[None]) -> None:
+        """A fault of ours in a draw or a score is kept for whoever waits for the search."""
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            self._fault = self._fault or fault
+            self._arrived.set()

@@ -128,6 +128,7 @@ class SearchHands:
         try:
             verdict = await self._verdict(scorer, draw, chain)
         except PonderError as fault:
+            self._exchange.house.meter.unscored(verifier)
             self._exchange.remark(f"verifier {verifier} gave no score ({fault.code}); answers were counted instead")
             return ScoreFailed(draw)
         return Scored(draw, verdict.scores)

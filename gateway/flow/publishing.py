@@ -18,6 +18,9 @@ def publish(house: House, record: RequestRecord, *, operation: Operation, model:
         first_byte_s=record.first_byte_s,
         cost_usd=float(record.cost),
     )
+    if record.search is not None:
+        for draw in record.search.draws:
+            house.meter.draw(record.search.strategy, draw.fate.value)
     usage = record.calls[-1].usage if record.calls else None
     house.access_log.write(
         {

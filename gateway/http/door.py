@@ -11,6 +11,7 @@ from gateway.dialects.json_bytes import check_object, loads, without
 from gateway.domain.ask import NO_HINTS, Ask, Endpoint, Hints, Operation
 from gateway.domain.background import RESPONSE_PREFIX
 from gateway.domain.chat import Dialect
+from gateway.domain.check import read_check
 from gateway.errors import InvalidRequest, TooLarge, Unavailable
 from gateway.http.asgi import Receive, Scope
 
@@ -256,15 +257,12 @@ def read_hints(field: object, headers: Mapping[str, str]) -> Hints:
         raise InvalidRequest(
             f"unknown hint; 'ponder' and x-ponder-* headers take: {', '.join(sorted(_HINT_NAMES))}", param="ponder"
         )
-    verify = given.get("verify")
-    if verify is not None and not isinstance(verify, dict):
-        raise InvalidRequest("'ponder.verify' must be an object", param="ponder.verify")
     return Hints(
         category=_label(given, "category"),
         difficulty=_label(given, "difficulty"),
         deadline_s=_deadline(given),
         max_cost_usd=_positive(given, "max_cost_usd"),
-        verify=verify,
+        verify=None if given.get("verify") is None else read_check(given["verify"]),
         progress=given.get("progress") in (True, "true", "1"),
         tags=_tags(given.get("tags")),
     )

@@ -23,6 +23,8 @@ _PURPOSE = "purpose"
 _EXPIRES_AFTER = "expires_after[seconds]"
 _ANCHOR = "expires_after[anchor]"
 _LEAST_S, _MOST_S = 3600, 2_592_000
+_CHECKED_BYTES = 16 * 1024 * 1024
+"""Uploads that began together are held to the key's limit after each so many bytes."""
 
 FileId = Annotated[str, Path(max_length=128, description="The id of a file.")]
 _FORM = {
@@ -105,14 +107,20 @@ async def _keep(request: Request, key: Key, shelf: Shelf) -> StoredFile:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > most_bytes + OVERHEAD_BYTES:
         raise TooLarge(f"the file has more than {most_bytes} bytes, the limit set by background.max_file_bytes")
-    if await shelf.files.stored_bytes(key.id) >= shelf.terms.max_key_bytes:
-        raise TooLarge(
-            f"this key's files have {shelf.terms.max_key_bytes} bytes or more, the limit set by "
-            "background.max_key_bytes; DELETE /v1/files/{id} makes room"
-        )
-    now = shelf.house.clock.now()
+    await _check_room(shelf, key)
+    clock = shelf.house.clock
+    now = clock.now()
     file_id = new_id(FILE_PREFIX, now)
     draft = await shelf.files.begin(file_id, key.id, FilePurpose.BATCH, now=now)
+    checked = 0
+
+    async def write(data: bytes) -> None:
+        nonlocal checked
+        await draft.write(data, now=clock.now())
+        if draft.size - checked > _CHECKED_BYTES:
+            checked = draft.size
+            await _check_room(shelf, key, own=draft.size)
+
     async with contextlib.AsyncExitStack() as undo:
         undo.push_async_callback(shelf.files.abandon, file_id)
         form = await read_form(
@@ -120,7 +128,7 @@ async def _keep(request: Request, key: Key, shelf: Shelf) -> StoredFile:
             request.headers.get("content-type", ""),
             file_field="file",
             most_bytes=most_bytes,
-            write=draft.write,
+            write=write,
         )
         file = StoredFile(
             id=file_id,
@@ -131,9 +139,18 @@ async def _keep(request: Request, key: Key, shelf: Shelf) -> StoredFile:
             created_at=now,
             kept_until=now + min(shelf.kept_s, _expiry_s(form)),
         )
-        await shelf.files.complete(draft, file)
+        await shelf.files.complete(draft, file, now=clock.now())
         undo.pop_all()
     return file
+
+
+async def _check_room(shelf: Shelf, key: Key, *, own: int = 0) -> None:
+    """Raise TooLarge where the key's other files, those still arriving among them, reach its limit."""
+    if await shelf.files.stored_bytes(key.id) - own >= shelf.terms.max_key_bytes:
+        raise TooLarge(
+            f"this key's files have {shelf.terms.max_key_bytes} bytes or more, the limit set by "
+            "background.max_key_bytes; DELETE /v1/files/{id} makes room"
+        )
 
 
 def _purpose(form: Form) -> FilePurpose:

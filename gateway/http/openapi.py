@@ -113,7 +113,12 @@ def _body(endpoint: Endpoint, *, streams: bool) -> dict[str, Any]:
                 "difficulty": {"type": "string"},
                 "deadline_s": {"type": "number", "exclusiveMinimum": 0},
                 "max_cost_usd": {"type": "number", "exclusiveMinimum": 0},
-                "verify": {"type": "object"},
+                "verify": {
+                    "type": "object",
+                    "description": "How to check answers: docs/graders.md says what each kind takes.",
+                    "required": ["kind"],
+                    "properties": {"kind": {"type": "string"}},
+                },
                 "progress": {"type": "boolean"},
                 "tags": {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 16},
             },

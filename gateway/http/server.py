@@ -1,14 +1,14 @@
 """uvicorn's HTTP protocol with limits that it lacks: on a request's head, on its time to arrive, and on connections.
 
 Without them, a client that never ends its headers makes the process keep all it sends, and one that
-sends a byte a minute keeps a connection for ever.
+sends a byte a minute keeps a connection for ever. It also sends an answer's head and body together.
 """
 
 from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -18,6 +18,52 @@ from gateway.settings import LimitsSettings
 _TOO_LARGE = "the request's URL and headers are larger than {} bytes, the limit set by limits.header_bytes"
 _CROWDED = "{} connections are open, as many as limits.connections allows"
 _LATE = "the request did not arrive within {:g} s, the limit set by limits.receive_s"
+
+
+_JOINED_BYTES = 64 * 1024
+"""More than this is written at once: whoever writes must learn in time that the client does not read."""
+
+
+class JoiningTransport:
+    """A transport whose writes of one turn of the event loop go out as one.
+
+    uvicorn writes an answer's head and its body apart. Each is a system call, a packet and a wake-up of
+    the client, which together cost more than most steps of serving.
+    """
+
+    __slots__ = ("_loop", "_pieces", "_size", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send this when the loop's turn ends, with what else has been written by then."""
+        if not self._pieces:
+            self._loop.call_soon(self._flush)
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > _JOINED_BYTES:
+            self._flush()
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be sent."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close once all that was written has gone out."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        if pieces and not self._transport.is_closing():
+            self._transport.writelines(pieces)
 
 
 class _BoundedProtocol(HttpToolsProtocol):
@@ -36,6 +82,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, JoiningTransport(transport, self.loop))  # it has all that one has
         if len(self.connections) > self._connection_limit:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, _CROWDED.format(self._connection_limit), "retry-after: 1\r\n")
             return

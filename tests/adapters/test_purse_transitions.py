@@ -24,6 +24,7 @@ from gateway.ports import Claim, Purse
 from tests.adapters.limits_race import WrongClock
 from tests.adapters.purse_contract import LEASE_S, NOON
 from tests.adapters.redis_server import RedisServer
+from tests.randomness import examples
 
 _Value = TypeVar("_Value")
 _AMOUNTS = st.integers(0, 500_000_000).map(from_nanos)
@@ -166,6 +167,7 @@ class Transitions(RuleBasedStateMachine):
         return self._runner.run(whole())
 
 
+@pytest.mark.hypothesis
 def test_the_purse_in_memory_follows_the_table() -> None:
     """In memory, every step does what the ledger's table says, and balances are exact sums."""
 
@@ -175,9 +177,10 @@ def test_the_purse_in_memory_follows_the_table() -> None:
     async def keep() -> Kept:
         return Kept(MemoryPurse(), nothing)
 
-    run_state_machine_as_test(lambda: Transitions(keep), settings=settings(max_examples=100, stateful_step_count=40))
+    run_state_machine_as_test(lambda: Transitions(keep), settings=settings(stateful_step_count=40))
 
 
+@pytest.mark.hypothesis
 def test_the_purse_in_redis_follows_the_table(shared_redis: RedisServer) -> None:
     """In Redis, every step does what the ledger's table says, and balances are exact sums."""
     prefixes = (f"{{machine{number}}}:" for number in itertools.count())
@@ -198,4 +201,4 @@ def test_the_purse_in_redis_follows_the_table(shared_redis: RedisServer) -> None
 
         return Kept(purse, close)
 
-    run_state_machine_as_test(lambda: Transitions(keep), settings=settings(max_examples=30, stateful_step_count=40))
+    run_state_machine_as_test(lambda: Transitions(keep), settings=settings(examples(30), stateful_step_count=40))

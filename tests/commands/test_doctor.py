@@ -52,6 +52,14 @@ def test_a_broken_policy_is_found(run: Ponder, config: Path) -> None:
     assert "ours/policy.yaml:2" in run("doctor").output
 
 
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy"])
+def test_a_proxy_that_is_not_used_is_told(run: Ponder, variable: str) -> None:
+    """Whoever set a proxy for all programs learns that calls do not take it; its address is not shown."""
+    assert _levels(run, **{variable: "http://user:password@proxy:3128"})["proxy"] == "warn"
+    assert "password" not in run("doctor", **{variable: "http://user:password@proxy:3128"}).output
+    assert "proxy" not in _levels(run, **{variable: ""})
+
+
 def test_open_permissions_are_found(run: Ponder, environment: dict[str, str]) -> None:
     """A home open to others is a warning, a key file open to others a failure."""
     home = Path(environment["PONDER_HOME"])

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gateway.dialects.codec import Codec
+from gateway.dialects.emptied import is_answer_emptied
+from gateway.dialects.sse import EventSplitter
 from gateway.dialects.tap import TAPS, ChatTap, MessagesTap, ResponsesTap, Verdict
-from gateway.domain.chat import Dialect
+from gateway.domain.chat import Dialect, StopReason
+from gateway.domain.usage import Usage
 from gateway.errors import UpstreamFailed
+from tests.dialects.strategies import answers, streams
+from tests.dialects.translations import CODECS
 
 
 def _event(body: dict[str, Any], *, name: str = "", is_spaced: bool = False) -> bytes:
@@ -138,3 +147,38 @@ def test_events_that_are_not_objects_fail_the_stream(dialect: Dialect, data: byt
 def test_heartbeats_pass(dialect: Dialect) -> None:
     """Comments are nobody's event."""
     assert TAPS[dialect](True).see(b": keep-alive\n\n") is Verdict.PASS
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=[codec.dialect.value for codec in CODECS])
+@given(data=st.data())
+def test_a_passing_stream_has_text_where_its_answer_has(codec: Codec, data: st.DataObject) -> None:
+    """However it is cut, a stream that passes unread is known to say something, or nothing but thinking."""
+    answer = replace(data.draw(answers()), stop=StopReason.MAX_TOKENS, usage=Usage(output_tokens=1))
+    tap, writer, splitter = TAPS[codec.dialect](False), codec.writer(include_usage=True), EventSplitter()
+    for event in data.draw(streams(answer)):
+        for raw in splitter.feed(writer.write(event)):
+            tap.see(raw)
+    assert tap.has_text is not is_answer_emptied(answer)
+
+
+@pytest.mark.parametrize(
+    ("delta", "has_text"),
+    [
+        ({"content": ""}, False),
+        ({"content": None}, False),
+        ({"content": " \n"}, False),
+        ({"reasoning_content": '"content": "so"', "content": None}, False),
+        ({"content": "So"}, True),
+        ({"refusal": "No"}, True),
+        ({"tool_calls": [{"index": 0, "function": {"name": "f"}}]}, True),
+        ({"tool_calls": []}, False),
+    ],
+)
+@pytest.mark.parametrize("is_spaced", [False, True])
+def test_what_counts_as_text_in_chat(delta: dict[str, Any], *, has_text: bool, is_spaced: bool) -> None:
+    """Words, refusals and calls are an answer; thinking that quotes one, and blank space, are none."""
+    tap = ChatTap(hides_usage=False)
+    for body in (_chunk({"role": "assistant"}), _chunk(delta), _chunk({}, "length")):
+        tap.see(_event(body, is_spaced=is_spaced))
+    assert tap.has_text is has_text
+    assert tap.deltas == 3

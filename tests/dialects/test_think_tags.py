@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dialects import anthropic_messages, openai_chat, openai_responses
@@ -17,6 +17,7 @@ from gateway.domain.capabilities import PLAIN
 from gateway.domain.capability_table import find
 from gateway.domain.chat import Answer, Text, Thinking, ToolCall
 from gateway.domain.events import PartEnded, PartKind, PartStarted, StreamEvent
+from tests.randomness import examples
 
 MODEL, EITHER = Opening.BY_MODEL, Opening.BY_EITHER
 SPLITS = [
@@ -78,7 +79,7 @@ TEXTS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(TEXTS, st.sampled_from(Opening), st.data())
 def test_the_cutting_of_the_text_changes_nothing(text: str, opening: Opening, data: st.DataObject) -> None:
     """Any two ways to cut one text give the same parts."""
@@ -87,7 +88,7 @@ def test_the_cutting_of_the_text_changes_nothing(text: str, opening: Opening, da
     assert split(pieces, opening) == split([text], opening)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(TEXTS, st.sampled_from(Opening))
 def test_no_words_are_lost(text: str, opening: Opening) -> None:
     """Only tags and blank space are taken out."""
@@ -142,7 +143,6 @@ def test_thinking_that_is_told_apart_already_stays() -> None:
     assert join(events).parts == (Thinking("hm"), Text("So"))
 
 
-@settings(max_examples=100)
 @given(st.lists(TEXTS, min_size=1, max_size=6), st.sampled_from(Opening), st.booleans())
 def test_a_stream_equals_the_whole_answer(texts: list[str], opening: Opening, has_call: bool) -> None:
     """Splitting a stream and splitting the answer that it streams come to the same."""

@@ -18,7 +18,18 @@ from gateway.dialects.join import join
 from gateway.dialects.json_bytes import dumps, loads
 from gateway.dialects.openai_chat import CODEC as CHAT
 from gateway.dialects.openai_responses import CODEC as RESPONSES
-from gateway.domain.chat import Answer, Conversation, RedactedThinking, StopReason, Text, Thinking, ToolCall
+from gateway.domain.chat import (
+    Answer,
+    Conversation,
+    RedactedThinking,
+    Refusal,
+    Role,
+    StopReason,
+    Text,
+    Thinking,
+    ToolCall,
+    Turn,
+)
 from gateway.domain.usage import Usage
 from gateway.errors import InvalidRequest
 from tests.dialects.strategies import answers, base64_data, conversations, streams, tool_calls
@@ -47,6 +58,17 @@ def test_requests_keep_their_meaning(source: Codec, target: Codec, conversation:
     sent, _ = through_request(source, conversation)
     received, _ = through_request(target, sent)
     assert asked(received) == asked(conversation)
+
+
+@pairs
+@pytest.mark.parametrize("said", [Refusal, Text])
+def test_two_answers_in_a_row_stay_apart(source: Codec, target: Codec, said: type[Refusal | Text]) -> None:
+    """Assistant turns that follow each other keep their own texts, refusals as well as answers."""
+    answers_in_a_row = (Turn(Role.ASSISTANT, (said("First."),)), Turn(Role.ASSISTANT, (said("Second."),)))
+    turns = (Turn(Role.USER, (Text("Hi"),)), *answers_in_a_row, Turn(Role.USER, (Text("Go on"),)))
+    sent, _ = through_request(source, Conversation("m", turns))
+    received, _ = through_request(target, sent)
+    assert visible_texts(received) == ["Hi", "First.", "Second.", "Go on"]
 
 
 @pairs

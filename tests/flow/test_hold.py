@@ -22,9 +22,12 @@ from gateway.errors import BudgetExhausted
 from gateway.flow.deciding import plan_route
 from gateway.flow.demand import prompt_bound
 from gateway.flow.exchange import Exchange
-from gateway.flow.hold import cost_bound, hold, output_bound
+from gateway.flow.hold import cost_bound, hold, output_bound, search_bound
 from gateway.flow.route import Route
+from gateway.policy.reading import read_policy
+from gateway.steering import put_in_force
 from tests.flow.scripted import ENDPOINTS, Kept, ScriptedUpstream, arrival, house_of
+from tests.flow.searching_house import ScriptedVerifier
 
 WINDOW = 200_000
 PNG = "A" * 40_000 + "=="
@@ -122,6 +125,28 @@ def test_what_costs_nothing_holds_nothing() -> None:
     counting = replace(ask, endpoint=replace(ENDPOINTS[Dialect.ANTHROPIC_MESSAGES], operation=Operation.COUNT_TOKENS))
     assert cost_bound(counting, PRICED, 50) == ZERO
     assert cost_bound(ask, replace(PRICED, price=None), 50) == ZERO
+
+
+async def test_a_search_holds_what_its_verifier_reads() -> None:
+    """Each draw is held at its most, and as many readings of the prompt and the longest answer by the verifier."""
+    text = """
+policy: default
+arms:
+  one: {model: m}
+  best: {model: m, strategy: best_of_n, samples: 4, verifier: prm}
+defaults: {arm: one, reference: one, max_cost_usd: 100}
+"""
+    house = house_of(ScriptedUpstream(Dialect.OPENAI_CHAT), Kept())
+    reads = per_mtok(input_per_mtok=Decimal(3), output_per_mtok=Decimal(9))
+    models = {"m": house.catalog.models["m"], "prm-7b": Model("prm-7b", "scripted", "prm-7b", reads)}
+    verifiers = {"prm": ScriptedVerifier(lambda _step: 0.5, model="prm-7b")}
+    policies = put_in_force({"default": read_policy("default", text)}, models, house.catalog.defaults, verifiers)
+    house.catalog = replace(house.catalog, models=models, policies=policies, verifiers=verifiers)
+    exchange = Exchange(replace(_ask(max_tokens=50), model="arm:best"), Key("k1", "test"), house)
+    await plan_route(exchange)
+    prompt_tokens = prompt_bound(exchange.ask.raw, None)
+    draws = 4 * (prompt_tokens * 1 + 50 * 2)
+    assert search_bound(exchange) == usd(Decimal(draws + 4 * (prompt_tokens + 50) * 3) / 1_000_000)
 
 
 async def _held(budget: str | None, **members: Any) -> tuple[Exchange, Route]:

@@ -190,3 +190,14 @@ def test_a_start_learns_from_the_log(clock: TurningClock) -> None:
     assert (found.total_p95_s, found.samples) == (4.0, 30)
     assert not any(bucket.load is not None for _, bucket in known.by_bucket)
     assert known.tokens["think"].thinking == 50
+
+
+def test_the_slowest_arm_of_all_is_known(clock: TurningClock) -> None:
+    """A snapshot tells the longest 95th percentile of any arm and bucket, so that longer deadlines need no look."""
+    learner = LatencyLearner(clock)
+    assert learner.snapshot().slowest_p95_s == 0
+    _note(learner, 1.0, times=50)
+    _note(learner, 9.0, times=50, arm="vote", prompt_tokens=50_000)
+    clock.turn(REFRESH_S)
+    known = learner.snapshot()
+    assert known.slowest_p95_s == known.of("thrift").slowest_p95_s == pytest.approx(9.0, rel=0.03)

@@ -1,4 +1,8 @@
-"""Promise: nothing that serves a request can start a program, fill in a template or run code that was sent."""
+"""Promise: nothing that serves a request can start a program, fill in a template or run code that was sent.
+
+Checks of answers are the exception, and have one door each: programs of ours, always the same ones, are started
+as processes of their own by two modules, and what they run is never imported by the gateway.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,21 @@ EXECUTING_MODULES = frozenset(
     | {"jinja2", "mako", "string.templatelib", "dill", "cloudpickle"}
 )
 EXECUTING_CALLS = frozenset({"eval", "exec", "compile", "__import__"})
+EXECUTING_METHODS = frozenset(
+    {"create_subprocess_exec", "create_subprocess_shell", "subprocess_exec", "subprocess_shell"}
+)
 EXECUTING_ATTRIBUTES = frozenset({"system", "popen", "execv", "execve", "execvp", "spawnv", "posix_spawn", "fork"})
-FILES = sorted(path for folder in SERVING for path in (GATEWAY / folder).rglob("*.py"))
+GRADERS = GATEWAY / "adapters" / "graders"
+STARTERS = {GRADERS / "workers.py", GRADERS / "sandbox.py"}
+"""The modules that start processes, with a command of our own alone."""
+APART = sorted((GRADERS / "isolated").glob("*.py"))
+"""What runs in such processes: the one place where code that was sent is executed, behind walls."""
+FILES = sorted(
+    path
+    for folder in SERVING
+    for path in (GATEWAY / folder).rglob("*.py")
+    if path not in APART and path not in STARTERS
+)
 
 
 def _executing(tree: ast.AST) -> Iterator[str]:
@@ -28,6 +45,8 @@ def _executing(tree: ast.AST) -> Iterator[str]:
             case ast.ImportFrom(module=str(module)) if module in EXECUTING_MODULES:
                 yield module
             case ast.Call(func=ast.Name(id=name)) if name in EXECUTING_CALLS:
+                yield name
+            case ast.Attribute(attr=name) if name in EXECUTING_METHODS:
                 yield name
             case ast.Attribute(value=ast.Name(id="os"), attr=name) if name in EXECUTING_ATTRIBUTES:
                 yield f"os.{name}"
@@ -43,8 +62,47 @@ def test_serving_code_executes_nothing(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["import subprocess", "from pickle import loads", "eval('1')", "import os\nos.system('x')", "import_module(name)"],
+    [
+        "import subprocess",
+        "from pickle import loads",
+        "eval('1')",
+        "import os\nos.system('x')",
+        "import_module(name)",
+        "asyncio.create_subprocess_exec('x')",
+        "loop.subprocess_shell(f, 'x')",
+    ],
 )
 def test_the_search_finds_what_it_looks_for(source: str) -> None:
     """Each kind of execution is recognised."""
     assert list(_executing(ast.parse(source)))
+
+
+@pytest.mark.parametrize("path", sorted(STARTERS), ids=lambda path: path.name)
+def test_what_is_started_is_our_own_program(path: Path) -> None:
+    """A process is started without a shell, from a constant command, and with an environment of its own."""
+    tree = ast.parse(path.read_text("utf-8"))
+    assert set(_executing(tree)) == {"create_subprocess_exec"}
+    (call,) = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.create_subprocess_exec"
+    ]
+    (command,) = call.args
+    assert isinstance(command, ast.Starred)
+    words = ast.unparse(command.value).removeprefix("(").removesuffix(")")
+    ours = "sys.executable, '-I', '-B', '-X', 'utf8', '-m'"
+    assert words in {f"{ours}, _PROGRAM", f"{ours}, f'{{_PROGRAMS}}.{{self._program}}', str(os.getpid())"}
+    assert {each.arg: ast.unparse(each.value) for each in call.keywords}["env"] == "{}"
+
+
+def test_what_runs_apart_is_never_imported() -> None:
+    """No module of the gateway or the calibrator imports the programs that meet code that was sent."""
+    for folder in (GATEWAY, GATEWAY.parent / "calibrator"):
+        for path in folder.rglob("*.py"):
+            if path not in APART:
+                assert "graders.isolated" not in _imported(path), path
+
+
+def _imported(path: Path) -> str:
+    tree = ast.parse(path.read_text("utf-8"))
+    return " ".join(ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.domain.background import FilePurpose, StoredFile
+from gateway.errors import Unavailable
 from gateway.store.base import Database
 from gateway.store.connections import Connections
 from gateway.store.files import CHUNK_BYTES, Files
@@ -23,9 +24,9 @@ async def _files(database: Database) -> AsyncIterator[Files]:
 async def _kept(files: Files, file_id: str, *pieces: bytes, key_id: str = "k1") -> StoredFile:
     draft = await files.begin(file_id, key_id, FilePurpose.BATCH, now=NOON)
     for piece in pieces:
-        await draft.write(piece)
+        await draft.write(piece, now=NOON)
     file = StoredFile(file_id, key_id, FilePurpose.BATCH, "a.jsonl", draft.size, NOON, NOON + 60)
-    await files.complete(draft, file)
+    await files.complete(draft, file, now=NOON)
     return file
 
 
@@ -46,12 +47,49 @@ async def test_a_file_is_read_as_it_was_written(files: Files, size: int) -> None
 async def test_an_unfinished_file_is_nobody_s(files: Files) -> None:
     """A file that is being written is not there yet, and goes if it is never completed."""
     draft = await files.begin("f", "k1", FilePurpose.BATCH, now=NOON)
-    await draft.write(b"x" * CHUNK_BYTES)
+    await draft.write(b"x" * CHUNK_BYTES, now=NOON)
     assert await files.find("f", "k1", now=NOON) is None
     assert await files.page("k1", limit=9, now=NOON) == []
     assert await files.delete_ended(now=NOON + 3599) == 0
     assert await files.delete_ended(now=NOON + 3600) == 1
     assert await _bytes(files, "f") == b""
+
+
+async def test_a_file_that_grows_keeps_its_place(files: Files) -> None:
+    """The hour after which a file is given up runs from its last chunk, so that a slow upload comes to its end."""
+    draft = await files.begin("f", "k1", FilePurpose.BATCH, now=NOON)
+    for half_hours in range(1, 5):
+        now = NOON + 1800 * half_hours
+        await draft.write(b"x" * CHUNK_BYTES, now=now)
+        assert await files.delete_ended(now=now) == 0
+    file = StoredFile("f", "k1", FilePurpose.BATCH, "a.jsonl", draft.size, NOON, NOON + 9999)
+    await files.complete(draft, file, now=NOON + 7200)
+    assert await files.find("f", "k1", now=NOON + 7200) == file
+
+
+async def test_a_file_that_was_given_up_cannot_be_completed(files: Files) -> None:
+    """Whoever writes on after an hour's silence is told that the file is gone."""
+    draft = await files.begin("f", "k1", FilePurpose.BATCH, now=NOON)
+    await draft.write(b"x" * CHUNK_BYTES, now=NOON)
+    assert await files.delete_ended(now=NOON + 3600) == 1
+    with pytest.raises(Unavailable, match="write it again"):
+        await draft.write(b"x" * CHUNK_BYTES, now=NOON + 3601)
+    file = StoredFile("f", "k1", FilePurpose.BATCH, "a.jsonl", draft.size, NOON, NOON + 9999)
+    with pytest.raises(Unavailable, match="write it again"):
+        await files.complete(draft, file, now=NOON + 3601)
+    assert await _bytes(files, "f") == b""
+
+
+async def test_what_is_being_written_counts(files: Files) -> None:
+    """A key's bytes are those of its files and of what has arrived of its uploads, nobody else's."""
+    await _kept(files, "f", b"hello")
+    draft = await files.begin("g", "k1", FilePurpose.BATCH, now=NOON)
+    assert await files.stored_bytes("k1") == 5
+    await draft.write(b"x" * (CHUNK_BYTES + 1), now=NOON)
+    assert await files.stored_bytes("k1") == 5 + CHUNK_BYTES
+    await draft.flush(now=NOON)
+    assert await files.stored_bytes("k1") == 6 + CHUNK_BYTES
+    assert await files.stored_bytes("k2") == 0
 
 
 async def test_a_file_is_its_key_s_for_its_time(files: Files) -> None:

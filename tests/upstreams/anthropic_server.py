@@ -53,6 +53,8 @@ class AnthropicServer(ProviderServer):
                 return await handler(request, self._parse(raw) if request.method == "POST" else None)
             except RefusedError as fault:
                 return self._refuse(fault)
+            except (AttributeError, KeyError, TypeError):  # the rules take a body to have the documented types
+                return self._refuse(RefusedError("A member of the request body has another type than documented."))
 
         return guarded
 

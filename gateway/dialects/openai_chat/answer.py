@@ -7,7 +7,6 @@ them: parts come back in that order, texts joined.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from gateway.dialects.openai_chat.calls import read_calls
@@ -91,9 +90,8 @@ def find_usage(body: Mapping[str, Any]) -> Usage | None:
     raw = body.get("usage")
     if not isinstance(raw, Mapping) or not raw:
         return None
-    usage = read_usage(raw)
     tier = body.get("service_tier")
-    return replace(usage, service_tier=tier) if isinstance(tier, str) else usage
+    return read_usage(raw, service_tier=tier if isinstance(tier, str) else None)
 
 
 def find_error(body: Mapping[str, Any]) -> tuple[str, str | None] | None:

@@ -30,6 +30,9 @@ from gateway.domain.chat import (
     Turn,
 )
 
+_BETWEEN_REFUSALS = "\n\n"
+"""Stands between refusals that share a message because they follow a call."""
+
 
 def render_messages(turns: Iterable[Turn], dropped: list[str]) -> list[dict[str, Any]]:
     """The messages that say ``turns``; adds to ``dropped`` what they cannot."""
@@ -99,15 +102,16 @@ def _attachments(result: ToolResult) -> list[Text | Image | Document]:
 
 
 def _in_order(turn: Turn) -> Iterator[Turn]:
-    """The turn, cut after each refusal that text follows: a message has one field for either, and no order in it.
+    """The turn, cut after each refusal that text or another refusal follows.
 
-    What follows a call stays with it, as the call's result must come next.
+    A message has one field for refusals and one for text, and no order between them. What follows a
+    call stays with it, as the call's result must come next.
     """
     begin, refused = 0, False
     for place, part in enumerate(turn.parts):
         if isinstance(part, ToolCall):
             break
-        if refused and isinstance(part, Text):
+        if refused and isinstance(part, Text | Refusal):
             yield replace(turn, parts=turn.parts[begin:place])
             begin, refused = place, False
         refused = refused or isinstance(part, Refusal)
@@ -122,7 +126,7 @@ def _render_assistant(turn: Turn, dropped: list[str]) -> dict[str, Any]:
     message = _message(turn, render_content(said) if said or not (calls or refusals) else None)
     message |= render_thinking(turn.parts)
     if refusals:
-        message["refusal"] = "".join(refusals)
+        message["refusal"] = _BETWEEN_REFUSALS.join(refusals)
     if calls:
         message["tool_calls"] = [_render_call(call) for call in calls]
     return message

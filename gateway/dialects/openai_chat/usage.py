@@ -18,8 +18,11 @@ _COST_PLACES = 30
 """Reported costs beyond these are nonsense, and would print as megabytes of zeros."""
 
 
-def read_usage(raw: Mapping[str, Any]) -> Usage:
-    """The counts of a ``usage`` object; what is missing, negative or no count at all reads as zero."""
+def read_usage(raw: Mapping[str, Any], *, service_tier: str | None = None) -> Usage:
+    """The counts of a ``usage`` object; what is missing, negative or no count at all reads as zero.
+
+    ``service_tier`` is what stands beside the object; it wins over one inside.
+    """
     prompt_details = _mapping(raw.get("prompt_tokens_details"))
     completion_details = _mapping(raw.get("completion_tokens_details"))
     prompt = _count(raw.get("prompt_tokens"))
@@ -33,7 +36,7 @@ def read_usage(raw: Mapping[str, Any]) -> Usage:
     written = min(prompt - cached, _count(prompt_details.get("cache_write_tokens")))
     thinking = _count(completion_details.get("reasoning_tokens"))
     output = _read_output(raw, prompt, thinking)
-    tier = raw.get("service_tier")
+    tier = raw.get("service_tier") if service_tier is None else service_tier
     return Usage(
         input_tokens=prompt - cached - written,
         cached_tokens=cached,

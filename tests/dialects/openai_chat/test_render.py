@@ -182,3 +182,16 @@ def test_text_after_a_refusal_is_a_message_of_its_own() -> None:
     first, second = render_messages([turn], [])
     assert (first["content"], first["refusal"]) == ("Well.", "I will not.")
     assert second == {"role": "assistant", "content": "But this:"}
+
+
+def test_refusals_one_after_another_stay_apart() -> None:
+    """Two refusals are two messages: a message has one field for them, where they would run together."""
+    turn = Turn(Role.ASSISTANT, (Refusal("I will not."), Refusal("Again, no."), Refusal("No.")))
+    assert [message["refusal"] for message in render_messages([turn], [])] == ["I will not.", "Again, no.", "No."]
+
+
+def test_refusals_after_a_call_share_its_message_and_stay_apart() -> None:
+    """The call's result must follow its message, so refusals that come after it stand in it, a blank line between."""
+    turn = Turn(Role.ASSISTANT, (ToolCall("c", "f", "{}"), Refusal("I will not."), Refusal("Again, no.")))
+    (message,) = render_messages([turn], [])
+    assert message["refusal"] == "I will not.\n\nAgain, no."
