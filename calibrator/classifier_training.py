@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from calibrator.augmentation import nonsense, varied
-from gateway.difficulty.classifier import CELL_FEATURES, RATE_MARGIN, combined, softmax, standardised
+from gateway.difficulty.classifier import CELL_FEATURES, EMBEDDING_SCALE, FURTHEST, HAND_SCALE, RATE_MARGIN
 from gateway.difficulty.corpus import ANCHORS, Item
 from gateway.difficulty.embedding import StaticEmbedding
 from gateway.difficulty.features import DIFFICULTY, FEATURES, measure
@@ -59,6 +59,7 @@ _PRIOR = 4.0
 """Empirical Bayes: a cell's rate counts this many answers at its family's rate."""
 _TEMPERATURES = np.linspace(0.6, 3.0, 49)
 _TINY = 1e-9
+_FURTHEST, _HAND_SCALE, _EMBEDDING_SCALE = map(np.float32, (FURTHEST, HAND_SCALE, EMBEDDING_SCALE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def fit(items: Sequence[Item], embedding: StaticEmbedding, *, seed: int, made: M
     data = _measured(items, embedding, random.Random(seed))  # noqa: S311 - reproducible on purpose
     mean = data.hand.mean(0)
     scale = data.hand.std(0) + np.float32(1e-3)
-    x = combined(standardised(data.hand, mean, scale), data.embedded)
+    x = _combined(_standardised(data.hand, mean, scale), data.embedded)
     category_map, category_bias = _fit_categories(x, data, seed)
     taught = np.array([item.source in ANCHORS or item.labels[0] not in _RECORDED for item in data.items])
     cells, of_taught = np.unique([item.cell for item in itertools.compress(data.items, taught)], return_inverse=True)
@@ -118,6 +119,25 @@ def _measured(items: Sequence[Item], embedding: StaticEmbedding, random_: random
     texts = [excerpt(item.text) for item in every]
     hand = np.stack([measure(text) for text in texts])
     return _Set(every, origin, hand, np.stack([embedding.embed(text) for text in texts]))
+
+
+def _standardised(hand: Floats, mean: Floats, scale: Floats) -> Floats:
+    """Hand features in standard deviations from their mean, the far ones cut."""
+    far: Floats = np.clip((hand - mean) / scale, -_FURTHEST, _FURTHEST)
+    return far
+
+
+def _combined(hand: Floats, embedded: Floats) -> Floats:
+    """The vectors, one a row, that the maps are over."""
+    joined: Floats = np.concatenate((hand * _HAND_SCALE, embedded * _EMBEDDING_SCALE), axis=-1)
+    return joined
+
+
+def _softmax(logits: Floats) -> Floats:
+    """Probabilities in proportion to the exponentials of ``logits``."""
+    shares: Floats = np.exp(logits - logits.max())
+    shares /= shares.sum()
+    return shares
 
 
 def _variations(items: Sequence[Item], random_: random.Random) -> Iterator[tuple[int, Item]]:
@@ -204,7 +224,7 @@ def _unseen_cells(x: Floats, of_item: NDArray[Any], data: _Set, cells: int, seed
         ours = (folds == fold) & data.is_given
         seen = (folds != fold) & (of_item >= 0) & data.is_given
         coefficients, bias = _linear(x[seen], of_item[seen], cells, importance[seen], _CELL_C)
-        found[ours] = np.stack([softmax(row) for row in x[ours] @ coefficients.T + bias])
+        found[ours] = np.stack([_softmax(row) for row in x[ours] @ coefficients.T + bias])
     return found
 
 
@@ -239,7 +259,7 @@ def _experts(weights: Weights, data: _Set, unseen: Floats) -> Floats:
     experts = np.zeros_like(weights.experts)
     experts[:, :, 0] = 1
     chosen = [FEATURES.index(name) for name in DIFFICULTY]
-    difficulty = standardised(data.hand, weights.mean, weights.scale)[:, chosen]
+    difficulty = _standardised(data.hand, weights.mean, weights.scale)[:, chosen]
     for family, source in enumerate(weights.families):
         members = weights.family_of_cell == family
         mine = np.array([item.source == source for item in data.items]) & data.is_given

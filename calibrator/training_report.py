@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.difficulty.corpus import HELD_OUT_SHARE, Item
-from gateway.difficulty.report import Report, Routing
+from gateway.difficulty.report import HEADLINE, Report, Routing
 
 _HEAD = """# Training report of the classifier
 
@@ -75,28 +75,13 @@ def _numbers(named: Mapping[str, float]) -> Iterable[tuple[str, str]]:
 
 
 def _routing(routing: Sequence[Routing]) -> str:
-    rows: dict[str, Callable[[Routing], str]] = {
-        "weak": lambda each: each.weak,
-        "strong": lambda each: each.strong,
-        "prompts": lambda each: str(each.prompts),
-        "calibration error, weak": lambda each: f"{each.calibration_error_weak:.3f}",
-        "calibration error, strong": lambda each: f"{each.calibration_error_strong:.3f}",
-        "AUC, weak is right": lambda each: f"{each.auc_weak:.3f}",
-        "AUC, only strong is right": lambda each: f"{each.auc_gain:.3f}",
-        "**APGR by predicted gain**": lambda each: f"**{each.apgr:.3f}** {_span(each.apgr_95)}",
-        "APGR by the category's mean": lambda each: f"{each.apgr_category_mean:.3f}",
-        "APGR knowing the true cell": lambda each: f"{each.apgr_cell_mean:.3f}",
-        "APGR shuffled, same cost": lambda each: f"{each.apgr_shuffled:.3f} {_span(each.apgr_shuffled_95)}",
-        "APGR of the oracle": lambda each: f"{each.apgr_oracle:.3f}",
-    }
+    figures = [each.figures() for each in routing]
+    names = next(iter(figures), {})
+    rows = ([name, *(shown[name] for shown in figures)] for name in names)
     return _table(
         ("", *(each.source for each in routing)),
-        ((name, *(show(each) for each in routing)) for name, show in rows.items()),
+        ([f"**{cell}**" for cell in row] if row[0] == HEADLINE else row for row in rows),
     )
-
-
-def _span(interval: tuple[float, float]) -> str:
-    return f"({interval[0]:.3f} to {interval[1]:.3f})"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

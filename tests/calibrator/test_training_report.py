@@ -7,7 +7,7 @@ from pathlib import Path
 from calibrator.training_report import render
 from gateway.difficulty.classifier import SHIPPED, Learned
 from gateway.difficulty.corpus import read_corpus
-from gateway.difficulty.report import report
+from gateway.difficulty.report import HEADLINE, report
 from tests.difficulty.recorded import write_recorded
 
 
@@ -21,7 +21,8 @@ def test_the_report_names_its_data_and_its_figures(tmp_path: Path) -> None:
     assert all(digest in text for digest in corpus.digests.values())
     assert f"| grade_school | {sum(item.source == 'grade_school' for item in corpus.items)} |" in text
     assert f"{measured.categorising.macro_f1_all:.3f}" in text
-    assert all(f"**{routing.apgr:.3f}**" in text for routing in measured.routing)
+    assert all(f"**{routing.figures()[HEADLINE]}**" in text for routing in measured.routing)
+    assert all(f"| {name} |" in text for routing in measured.routing for name in routing.figures() if name != HEADLINE)
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
     assert all(len({row.count("|") for row in table.strip().splitlines()}) == 1 for table in tables)
 

@@ -75,6 +75,13 @@ def test_a_number_is_its_digits(static: StaticEmbedding) -> None:
     assert one != pytest.approx(static.embed("12: x, 346) y")[:DIMENSIONS], abs=1e-6)
 
 
+@pytest.mark.parametrize(("one", "other"), [("\u274c\u2705\n", "\u2705\n\u274c"), ("\u4e2d\u6587", "\u6587\u4e2d")])
+def test_what_stands_alone_is_joined_to_nothing(static: StaticEmbedding, one: str, other: str) -> None:
+    """Signs of a grid, ends of lines and Han count the same in any order, beside words as among themselves."""
+    ours, theirs = (static.embed(f"state x{each}y 7")[:DIMENSIONS] for each in (one, other))
+    assert ours == pytest.approx(theirs, abs=1e-6)
+
+
 @pytest.fixture
 def broken(tmp_path: Path) -> Iterator[Path]:
     """A folder first on the path whose ``wordllama`` has no table."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from gateway.domain.ask import Hints
+from gateway.domain.check import Kind, TruthCheck
 from gateway.errors import InvalidRequest
 from gateway.http.door import credential_of, read_hints
 
@@ -39,6 +40,8 @@ def test_tags_have_headers_of_their_own() -> None:
         ({"tags": {str(number): "x" for number in range(17)}}, "ponder.tags"),
         ({"tags": {"a": "x" * 65}}, "ponder.tags"),
         ({"verify": "yes"}, "ponder.verify"),
+        ({"verify": {}}, "ponder.verify.kind"),
+        ({"verify": {"kind": "math"}}, "ponder.verify.answer"),
     ],
 )
 def test_a_hint_that_cannot_be_kept_is_refused(field: object, param: str) -> None:
@@ -46,6 +49,14 @@ def test_a_hint_that_cannot_be_kept_is_refused(field: object, param: str) -> Non
     with pytest.raises(InvalidRequest) as caught:
         read_hints(field, {})
     assert caught.value.param == param
+
+
+def test_a_check_is_read_at_the_door() -> None:
+    """``verify`` becomes a check; a header, which holds no object, cannot name one."""
+    check = TruthCheck(Kind.MATH, ("7/8",))
+    assert read_hints({"verify": {"kind": "math", "answer": "7/8"}}, {}).verify == check
+    with pytest.raises(InvalidRequest, match=r"'ponder\.verify' must be an object"):
+        read_hints(None, {"x-ponder-verify": "math"})
 
 
 def test_tags_are_accepted_at_their_limits() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 import uvicorn
 
 from gateway.http.asgi import Receive, Scope, Send
-from gateway.http.server import bounded_protocol
+from gateway.http.server import JoiningTransport, bounded_protocol
 from gateway.settings import LimitsSettings
 
 LIMIT = 2048
@@ -118,3 +118,54 @@ async def test_one_connection_too_many_is_answered_and_closed(port: int) -> None
     assert await _status_of(port, _request(100)) == b"200"
     for _, each in kept:
         each.close()
+
+
+class _Written(asyncio.Transport):
+    """A transport that keeps what is written, one entry for each writing."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": "somebody"})
+        self.writings: list[bytes] = []
+        self.is_closed = False
+
+    def writelines(self, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.writings.append(b"".join(pieces))
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_head_and_body_go_out_together() -> None:
+    """What is written in one turn of the event loop is one writing, and what comes in the next is another."""
+    written = _Written()
+    joining = JoiningTransport(written, asyncio.get_running_loop())
+    joining.write(b"head ")
+    joining.write(b"body")
+    assert written.writings == []
+    await asyncio.sleep(0)
+    joining.write(b"more")
+    await asyncio.sleep(0)
+    assert written.writings == [b"head body", b"more"]
+    assert joining.get_extra_info("peername") == "somebody"
+
+
+async def test_what_was_written_goes_out_before_the_end() -> None:
+    """Closing sends what waits, and what is written afterwards is dropped."""
+    written = _Written()
+    joining = JoiningTransport(written, asyncio.get_running_loop())
+    joining.write(b"all of it")
+    joining.close()
+    assert (written.writings, joining.is_closing()) == ([b"all of it"], True)
+    joining.write(b"late")
+    await asyncio.sleep(0)
+    assert written.writings == [b"all of it"]
+
+
+async def test_much_is_sent_at_once() -> None:
+    """More than 64 KiB do not wait: whoever writes must learn that the client does not read."""
+    written = _Written()
+    JoiningTransport(written, asyncio.get_running_loop()).write(b"x" * (64 * 1024 + 1))
+    assert [len(each) for each in written.writings] == [64 * 1024 + 1]

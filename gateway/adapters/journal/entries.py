@@ -78,9 +78,32 @@ class Unreadable(ValueError):
     """A sound frame whose entry this release cannot read: another release wrote it."""
 
 
-def encode_opening(opening: Opening) -> bytes:
-    """The entry that says this request is about to call a model."""
-    return _dump((_OPENED, VERSION, _opening_values(opening), _plan(opening.plan), str(opening.ceiling)))
+class EncodedPlan:
+    """A plan that is in JSON already. Both entries of a request hold it, and it is the larger part of them.
+
+    No dataclass: orjson would write one by its fields.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
+def encode_plan(plan: Plan | None) -> EncodedPlan | None:
+    """The plan for both entries of its request; None where there is none, or only the long hand can write it."""
+    if plan is None:
+        return None
+    try:
+        return EncodedPlan(orjson.dumps(_plan(plan), _plain))
+    except TypeError:
+        return None
+
+
+def encode_opening(opening: Opening, plan: EncodedPlan | None = None) -> bytes:
+    """The entry that says this request is about to call a model; ``plan`` is its plan where that is encoded already."""
+    said = plan or _plan(opening.plan)
+    return _dump((_OPENED, VERSION, _opening_values(opening), said, str(opening.ceiling)))
 
 
 def encode_raised(raised: RaisedCeiling) -> bytes:
@@ -88,8 +111,11 @@ def encode_raised(raised: RaisedCeiling) -> bytes:
     return _dump((_RAISED, VERSION, raised.id, str(raised.ceiling)))
 
 
-def encode_record(record: RequestRecord) -> bytes:
-    """The entry that holds this settled request; raises ValueError when a value has no form in JSON at all."""
+def encode_record(record: RequestRecord, plan: EncodedPlan | None = None) -> bytes:
+    """The entry that holds this settled request; ``plan`` is its plan where that is encoded already.
+
+    Raises ValueError when a value has no form in JSON at all.
+    """
     text = record.text
     return _dump(
         (
@@ -97,7 +123,7 @@ def encode_record(record: RequestRecord) -> bytes:
             VERSION,
             _record_values(record),
             str(record.cost),
-            _plan(record.plan),
+            plan or _plan(record.plan),
             [_call(call) for call in record.calls],
             None if text is None else (b64encode(text.request).decode(), b64encode(text.answer).decode(), text.draws),
             None if record.charged is None else str(record.charged),
@@ -134,7 +160,7 @@ def _dump(entry: Values) -> bytes:
     except TypeError:
         kind, *rest = entry
         try:
-            return json.dumps((_LONG_HAND[kind], *rest), default=_plain, separators=(",", ":")).encode()
+            return json.dumps((_LONG_HAND[kind], *rest), default=_plainly, separators=(",", ":")).encode()
         except (TypeError, RecursionError) as fault:
             raise ValueError(f"a record has no form in JSON ({type(fault).__name__})") from None
 
@@ -145,7 +171,14 @@ def _plain(value: object) -> object:
         return dict(value)
     if isinstance(value, Decimal):
         return str(value)
+    if isinstance(value, EncodedPlan):
+        return orjson.Fragment(value.text)
     raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def _plainly(value: object) -> object:
+    """The same for the long hand, which cannot take in what is in JSON already."""
+    return orjson.loads(value.text) if isinstance(value, EncodedPlan) else _plain(value)
 
 
 def _plan(plan: Plan | None) -> Values | None:

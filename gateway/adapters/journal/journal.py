@@ -11,13 +11,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.adapters.journal.backlog import Backlog
-from gateway.adapters.journal.entries import encode_opening, encode_raised, encode_record
+from gateway.adapters.journal.entries import EncodedPlan, encode_opening, encode_plan, encode_raised, encode_record
 from gateway.adapters.journal.folders import create
 from gateway.adapters.journal.framing import frame
 from gateway.adapters.journal.mover import Mover, MoverState, Source
 from gateway.adapters.journal.recovery import Recovery
 from gateway.adapters.journal.segments import SegmentWriter
 from gateway.adapters.journal.syncing import Syncer
+from gateway.domain.plan import Plan
 from gateway.domain.record import Opening, RaisedCeiling, RequestRecord
 from gateway.errors import ConfigurationError, Unavailable
 from gateway.ports import RecordStore
@@ -102,13 +103,24 @@ class JournalState:
         return tuple(states)
 
 
+class _Opened:
+    """A request that is open: its frames so far, and its plan as they have it."""
+
+    __slots__ = ("encoded_plan", "frames", "plan")
+
+    def __init__(self, frames: bytes, plan: Plan | None, encoded_plan: EncodedPlan | None) -> None:
+        self.frames = frames
+        self.plan = plan
+        self.encoded_plan = encoded_plan
+
+
 class LocalJournal:
     """Satisfies :class:`gateway.ports.Journal` with files under ``root``, moved to ``store`` in the background."""
 
     def __init__(self, root: Path, store: RecordStore, terms: JournalTerms) -> None:
         self._terms = terms
         self._store = store
-        self._open: dict[str, bytes] = {}
+        self._open: dict[str, _Opened] = {}
         try:
             self._folder = create(root)
             self._syncer = Syncer(self._folder.path, every_s=terms.sync_every_s)
@@ -116,7 +128,7 @@ class LocalJournal:
                 self._folder,
                 self._syncer,
                 limit_bytes=terms.segment_bytes,
-                carried=lambda: b"".join(self._open.values()),
+                carried=lambda: b"".join([each.frames for each in self._open.values()]),
             )
         except OSError as fault:
             raise ConfigurationError(
@@ -144,14 +156,15 @@ class LocalJournal:
 
         Raises :class:`Unavailable` when that cannot be written and requests are then to be refused.
         """
-        entry = frame(encode_opening(opening))
+        encoded_plan = encode_plan(opening.plan)
+        entry = frame(encode_opening(opening, encoded_plan))
         try:
             is_written = self._append(entry)
         except Unavailable:
             self._turned_away += 1
             raise
         if is_written:
-            self._open[opening.id] = entry
+            self._open[opening.id] = _Opened(entry, opening.plan, encoded_plan)
         else:
             self._unopened += 1
 
@@ -165,16 +178,18 @@ class LocalJournal:
             entry = frame(encode_raised(raised))
             self._append(entry)
             # What a full disk did not take is carried into the next segment.
-            self._open[raised.id] = opened + entry
+            opened.frames += entry
 
     def settle(self, record: RequestRecord) -> None:
         """Keep the record of a request that ended, opened before or not; before the answer's last byte leaves.
 
         Never fails: what the disk does not take waits for the database in memory.
         """
-        self._open.pop(record.id, None)
+        opened = self._open.pop(record.id, None)
+        # A request that fell back to another arm ends with another plan than it began with.
+        encoded_plan = opened.encoded_plan if opened is not None and opened.plan is record.plan else None
         try:
-            entry = frame(encode_record(record))
+            entry = frame(encode_record(record, encoded_plan))
             self._segments.append(entry)
         except OSError as fault:
             self._note_unwritable(fault)

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.adapters.journal import entries
-from gateway.adapters.journal.entries import Unreadable, decode, encode_opening, encode_raised, encode_record
+from gateway.adapters.journal.entries import (
+    Unreadable,
+    decode,
+    encode_opening,
+    encode_plan,
+    encode_raised,
+    encode_record,
+)
 from gateway.domain.arm import Arm, Strategy
 from gateway.domain.chat import Dialect
 from gateway.domain.money import ZERO, Usd, from_nanos, usd
@@ -98,6 +105,17 @@ def test_any_opening_comes_back(record: RequestRecord) -> None:
     """An opening comes back equal."""
     opened = opening_of(record)
     assert decode(encode_opening(opened)) == opened
+
+
+@given(RECORDS)
+def test_a_plan_that_is_encoded_already_changes_no_byte(record: RequestRecord) -> None:
+    """Entries are the same with their plan encoded before, also where other values need the long hand."""
+    opened, plan = opening_of(record), encode_plan(record.plan)
+    assert decode(encode_opening(opened, plan)) == opened
+    assert decode(encode_record(record, plan)) == record
+    if b"\\u" not in encode_record(record):
+        assert encode_opening(opened, plan) == encode_opening(opened)
+        assert encode_record(record, plan) == encode_record(record)
 
 
 @given(TEXTS, MONEY)

@@ -17,7 +17,7 @@ from gateway.adapters.journal.journal import JournalTerms, LocalJournal, OnFullD
 from gateway.domain.money import ZERO
 from gateway.domain.record import Result, StoredText
 from gateway.errors import ConfigurationError, Unavailable
-from tests.adapters.journal.samples import QUICK, MemoryStore, journaling, opening, raised, read_all, until
+from tests.adapters.journal.samples import QUICK, MemoryStore, journaling, opening, opening_of, raised, read_all, until
 from tests.adapters.journal.test_segments import files_no_larger_than
 from tests.store.records import FULL, request
 
@@ -74,6 +74,20 @@ async def test_an_entry_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> 
     assert sizes[0] < sizes[1] < sizes[2]
     await journal.close(within_s=1)
     assert await on_disk(tmp_path) == [opening(1), request(1)]
+
+
+async def test_each_entry_holds_its_own_plan(tmp_path: Path) -> None:
+    """A request is opened with the plan that it had then and settled with the one that it has at the end."""
+    opened, settled = opening_of(FULL), FULL
+    assert opened.plan is not None
+    fallen = replace(settled, plan=replace(opened.plan, reasons=("fell back",)))
+    journal = LocalJournal(tmp_path, MemoryStore(), QUICK)
+    journal.open(opened)
+    journal.settle(settled)
+    journal.open(opened)
+    journal.settle(fallen)
+    await journal.close(within_s=1)
+    assert await on_disk(tmp_path) == [opened, settled, opened, fallen]
 
 
 async def test_flushing_an_empty_journal_returns(tmp_path: Path) -> None:
