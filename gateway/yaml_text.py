@@ -92,19 +92,36 @@ def _describe(name: str, root: yaml.Node | None, document: type[BaseModel], erro
     location = tuple(error["loc"])
     where = ".".join(str(step) for step in location) or "the file"
     prefix = f"{name}:{line_of(root, location)}: {where}: "
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        key = str(error["ctx"]["discriminator"]).strip("'")
+        return f"{prefix}needs a {key}: {', '.join(_tags(document, location, key))}"
     if error["type"] != "extra_forbidden":
         return prefix + str(error["msg"]).removeprefix("Value error, ")
     return f"{prefix}unknown key; {nearest(str(location[-1]), _valid_keys(document, location[:-1]))}"
 
 
 def _valid_keys(document: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """The keys of the mapping to which these steps lead: keys, indices, and names of a union's members."""
+    """The keys of the mapping to which these steps lead."""
+    return [field.alias or key for model in _models(document, location) for key, field in model.model_fields.items()]
+
+
+def _tags(document: type[BaseModel], location: tuple[Any, ...], key: str) -> list[str]:
+    """The words by which one key tells the members of a union apart."""
+    return [str(tag) for model in _models(document, location) for tag in get_args(model.model_fields[key].annotation)]
+
+
+def _models(document: type[BaseModel], location: tuple[Any, ...]) -> list[type[BaseModel]]:
+    """What may stand where these steps lead: keys, indices, and the names or tags of a union's members."""
     kinds: list[Any] = [document]
     for step in location:
-        named = [kind for kind in kinds if getattr(kind, "__name__", None) == str(step)]
+        named = [kind for kind in kinds if _is_called(kind, str(step))]
         kinds = named or [inner for kind in kinds for inner in _inner(kind, step)]
-    models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-    return [field.alias or key for model in models for key, field in model.model_fields.items()]
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _is_called(kind: Any, step: str) -> bool:
+    tag = kind.model_fields.get("kind") if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    return getattr(kind, "__name__", None) == step or (tag is not None and step in get_args(tag.annotation))
 
 
 def _inner(kind: Any, step: Any) -> Iterator[Any]:

@@ -17,11 +17,11 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "m
 LAZY = {"litellm", "anthropic", "xllamacpp", "alembic", "redis"}
 """Packages so slow or large that they are imported where they are used."""
 OUTERMOST = {
+    "gateway/adapters/graders/isolated/trial.py": "whatever code that is tested raises is a failed test",
     "gateway/app.py": "a fault of ours must not end the following of the configuration",
     "gateway/bookkeeper.py": "a fault of ours must not end the checks of the nights to come",
     "gateway/flow/settlements.py": "a fault of ours with one hold must keep no other from settling or being renewed",
-    "gateway/library.py": "a fault of ours must not end the following of rollbacks",
-    "gateway/vault.py": "a fault of ours must not end the following of rotations",
+    "gateway/store/following.py": "a fault of ours must not end the following of rollbacks and rotations",
     "gateway/background/runner.py": "a fault of ours must end neither the taking of jobs nor one job without a word",
     "gateway/adapters/journal/mover.py": "a fault of ours must not end the moving of records to the database",
     "gateway/herald.py": "a fault of ours must not end the telling of later events",

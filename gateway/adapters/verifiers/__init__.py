@@ -1,0 +1,1 @@
+"""Verifiers: what scores the answers of a search. Here, those that ask a model."""
