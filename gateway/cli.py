@@ -1,13 +1,18 @@
 """The ``ponder`` command. Each of its commands lives in ``gateway/commands`` and is loaded when it is called.
 
 So ``ponder up``, which runs for as long as the gateway does, carries neither Celery nor a database.
+
+Packages that stand above the gateway, which never imports them, add commands by the entry point group
+``ponder.commands``: a table like ``COMMANDS`` below.
 """
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from types import MappingProxyType, ModuleType
 
 import click
@@ -47,6 +52,15 @@ COMMANDS = MappingProxyType(
 )
 """Command → the module that holds it, under the same name with underscores for dashes, and its line in the list."""
 
+_GROUP = "ponder.commands"
+
+
+@cache
+def _added() -> Mapping[str, tuple[str, str]]:
+    """The commands of installed packages; none takes the name of one of ours."""
+    tables = (entry.load() for entry in entry_points(group=_GROUP))
+    return {name: place for table in tables for name, place in table.items() if name not in COMMANDS}
+
 
 class _Refused(click.ClickException):
     """One of our errors, shown as its message alone."""
@@ -64,18 +78,19 @@ class Commands(click.Group):
     """Commands that are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *_added()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        place = COMMANDS.get(cmd_name) or _added().get(cmd_name)
+        if place is None:
             return None
-        command = getattr(_import(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
+        command = getattr(_import(place[0]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)  # noqa: S101 - narrows what import_module cannot type
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+            formatter.write_dl([(name, summary) for name, (_, summary) in {**COMMANDS, **_added()}.items()])
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from gateway.domain.capabilities import Capability
 from gateway.domain.chat import Dialect
-from gateway.domain.construction import quickly_made
+from gateway.domain.construction import quick_value
 from gateway.domain.key import Key
 from gateway.domain.ledger import Hold
 from gateway.domain.limits import Account, Period
@@ -21,8 +21,7 @@ from gateway.domain.sticky import StickyArm
 from gateway.domain.thinking import Actuation, Wish
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class UpstreamCall:
     """One HTTP call to a model's server, in a dialect that the server speaks.
 
@@ -258,8 +257,7 @@ class StickyArms(Protocol):
     async def close(self) -> None: ...
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Claim:
     """What a request wants to hold: money, rate and a place, on its key's and its team's account."""
 

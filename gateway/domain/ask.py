@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.domain.chat import Dialect
 from gateway.domain.check import Check
-from gateway.domain.construction import quickly_made
+from gateway.domain.construction import quick_value
 
 
 class Operation(StrEnum):
@@ -46,8 +46,7 @@ class Hints:
 NO_HINTS = Hints()
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Ask:
     """A client's request, dialect-neutral where it is read, with the client's own bytes kept.
 

@@ -9,10 +9,10 @@ that arrives twice (a retry, an adopted journal) changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
-from gateway.domain.construction import quickly_made
+from gateway.domain.construction import quick_value
 from gateway.domain.money import ZERO, Usd
 
 
@@ -46,8 +46,7 @@ TRANSITIONS: dict[tuple[HoldState, HoldEvent], HoldState] = {
 }
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Hold:
     """Money set aside before a model is called; settled or released exactly once."""
 

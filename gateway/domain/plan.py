@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.domain.arm import Arm
-from gateway.domain.construction import quickly_made
+from gateway.domain.construction import quick_value
 from gateway.domain.money import Usd
 
 
@@ -32,8 +32,7 @@ class Dropped:
     reason: str
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Plan:
     """How one ask will be answered. Recorded whole, so every past decision can be explained."""
 

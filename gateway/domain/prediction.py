@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gateway.domain.construction import quickly_made
+from gateway.domain.construction import quick_value
 
 
 class Category(StrEnum):
@@ -51,8 +51,7 @@ class Source(StrEnum):
     LLM = "llm"
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Prompt:
     """What a classifier may look at; never the whole request.
 

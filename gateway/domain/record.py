@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.domain.chat import Dialect
-from gateway.domain.construction import quickly_made
+from gateway.domain.construction import quick_value
 from gateway.domain.money import ZERO, Usd
 from gateway.domain.plan import Plan
 from gateway.domain.search_record import SearchRecord
@@ -34,8 +34,7 @@ class Result(StrEnum):
     """The gateway stopped before the answer was complete, or its process ended: then what was spent is unknown."""
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class CallRecord:
     """One upstream call (a draw, an attempt): what was asked for, sent, spent and got.
 
@@ -74,8 +73,7 @@ class StoredText:
     draws: Mapping[str, str] = field(default_factory=dict)
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class RequestRecord:
     """One request from its first byte to its last; written exactly once, by request id.
 
@@ -118,8 +116,7 @@ class RequestRecord:
         return self.cost if self.charged is None else self.charged
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Opening:
     """A request about to call its first upstream: all that will be known of it should the process end now.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.domain.construction import quickly_made
+from gateway.domain.construction import quick_value
 from gateway.domain.effort import LEVELS, OFF
 
 
@@ -51,8 +51,7 @@ class Wish:
         return {name: value for name, value in members.items() if value is not None}
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Actuation:
     """What a wish does to a request body: top-level fields to set and to take away.
 

@@ -6,11 +6,11 @@ Once a provider has answered, its token counts are the truth; ``raw`` keeps them
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
-from gateway.domain.construction import quickly_made
+from gateway.domain.construction import quick_value
 
 
 class UsageSource(StrEnum):
@@ -24,8 +24,7 @@ class UsageSource(StrEnum):
     """Counted by us, because the provider never said."""
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Usage:
     """Tokens of one call, in disjoint input classes so that each has one price.
 

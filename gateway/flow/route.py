@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from gateway.dialects.client_thinking import foreign_wish, sets_thinking, without_thinking
@@ -17,7 +17,7 @@ from gateway.domain.arm import Arm
 from gateway.domain.ask import Operation
 from gateway.domain.capabilities import Shown
 from gateway.domain.chat import Conversation, Dialect
-from gateway.domain.construction import quickly_made
+from gateway.domain.construction import quick_value
 from gateway.domain.effort import LEVELS
 from gateway.domain.model import Model
 from gateway.domain.thinking import Actuation, Wish
@@ -38,8 +38,7 @@ _MOST_DROPPED = 32
 _FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Route:
     """Where an ask goes. ``codec`` is None when the client's bytes pass as they are."""
 

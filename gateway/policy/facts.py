@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from gateway.domain.ask import NO_HINTS, Hints
-from gateway.domain.construction import quickly_made
+from gateway.domain.construction import quick_value
 from gateway.domain.health import ALL_WELL, Health
 from gateway.domain.key import Key
 from gateway.domain.latency import NOTHING_KNOWN, Latencies
@@ -19,8 +19,7 @@ NOT_PREDICTED: Final = Prediction(Category.OTHER, 0.0, Source.LEARNED)
 """What is predicted of an ask that nobody looked at."""
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Demand:
     """How much an ask may use at most: what prices and limits are computed from.
 
@@ -46,8 +45,7 @@ class Defaults:
     """Upstreams that continue an answer by its tokens."""
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Facts:
     """What is known of an ask before it is answered. ``prompt_tokens`` is an estimate, not a bound."""
 
@@ -66,8 +64,7 @@ class Facts:
     """The upstream that stores the response which the ask continues; no other can."""
 
 
-@quickly_made
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Snapshots:
     """The world at most a second ago: whatever ``decide`` must not ask for itself.
 
