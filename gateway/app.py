@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 
 from gateway.adapters.config_file import ConfigFile
+from gateway.adapters.graders.grading import Graders
 from gateway.adapters.journal.journal import JournalTerms, LocalJournal, OnFullDisk
 from gateway.adapters.llm_classifier import LlmJudge
 from gateway.adapters.policy_files import PolicyFiles
@@ -108,6 +109,7 @@ class Gateway:
         self._treasury = Treasury(self.settings.redis, redis_url, clock, balances, self._journal)
         self._reconciliations = Reconciliations(database)
         self._bookkeeper = Bookkeeper(lambda: self.house.purse, clock, balances, self._journal, self._reconciliations)
+        self._graders = Graders(self.settings.graders)
         self.house = House(
             catalog=first,
             codecs=CODECS,
@@ -126,6 +128,7 @@ class Gateway:
             sticky=self._memory.sticky,
             classify=Learned.load(),
             salts=Salts(secrets.pepper.digest("cache salt")),
+            graders=self._graders,
             loads=VllmLoads(lambda: self.house.catalog.upstreams, clock),
             fan_out=FanOut(self.settings.limits.draws_per_request, self.settings.limits.draws),
         )
@@ -246,6 +249,7 @@ class Gateway:
             await self._journal.close(within_s=_FLUSH_S)
             for upstream in self._upstreams.values():
                 await upstream.close()
+            await self._graders.close()
             await self._requests.close()
             await self._changes.close()
             self.house.access_log.flush()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.domain.check import Check
+from gateway.domain.key import Key
 from gateway.domain.verification import Chain, Problem, Verdict
 from gateway.search.aggregate import Aggregation
 
@@ -35,11 +38,35 @@ class Verifier(Protocol):
         """Whether an unfinished chain can be scored; else only whole answers."""
         ...
 
+    @property
+    def most_readings(self) -> int:
+        """How often its model reads the ask and an answer, at most, for one score."""
+        ...
+
+    @property
+    def most_output_tokens(self) -> int:
+        """How many tokens its model writes for one score, at most."""
+        ...
+
     async def score(self, problem: Problem, chain: Chain, *, deadline_s: float, salt: str) -> Verdict:
         """The chain's scores. Calls at the same time may be sent together; what was scored before is remembered.
 
         ``salt`` keeps the caches of tenants apart. Raises PonderError where there is no score in time:
         UpstreamError of a model's server, Unavailable where the means are missing.
+        """
+        ...
+
+
+class Graders(Protocol):
+    """What checks answers against what a request brings along: a right answer, a pattern, a schema, tests."""
+
+    async def grader_for(
+        self, check: Check, *, key: Key | None = None, verifiers: Mapping[str, Verifier] = ...
+    ) -> Verifier:
+        """What scores whole answers by this check, or the configured verifier that it names.
+
+        Raises InvalidRequest for a check that is none, Forbidden for a verifier that the key may not use,
+        Unavailable where the means are missing here.
         """
         ...
 

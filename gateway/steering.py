@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Final
 
-from gateway.adapters.verifiers.model_verifier import ModelVerifier
 from gateway.difficulty.rules import Label, label
 from gateway.domain.arm import Strategy
 from gateway.domain.key import Names
@@ -37,11 +36,7 @@ def put_in_force(
 def known_verifiers(verifiers: Mapping[str, Verifier]) -> dict[str, KnownVerifier]:
     """The verifiers as policies see them."""
     return {
-        name: KnownVerifier(
-            verifier.model,
-            verifier.scores_steps,
-            verifier.most_readings if isinstance(verifier, ModelVerifier) else 1,
-        )
+        name: KnownVerifier(verifier.model, verifier.scores_steps, verifier.most_readings)
         for name, verifier in verifiers.items()
     }
 

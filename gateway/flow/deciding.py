@@ -79,6 +79,8 @@ async def _follow(exchange: Exchange, plan: Plan) -> Route:
         and limit < (model.max_output_tokens or limit + 1)
     ):
         exchange.remark(f"capped: {limit} output tokens are what the cost ceiling leaves")
+    if exchange.ask.hints.verify is not None and not exchange.is_search:
+        exchange.remark("verify not used: the answer of a single call is not checked")
     is_tool_turn = plan.facts.get("tool_turn", False)
     exchange.fallbacks = [] if is_tool_turn else list(plan.fallbacks)  # a tool loop is not rerouted
     try:

@@ -48,11 +48,16 @@ class Drawer:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """A verifier for a search, with the model whose price its scores have."""
+    """A verifier for a search, with the model whose price its scores have.
+
+    In atto-dollars, at most: ``input_rate`` for each token of ask and answer, all readings of a score together,
+    and ``call_cost`` for what it writes.
+    """
 
     verifier: Verifier
     model: Model | None
     input_rate: int
+    call_cost: int
 
 
 class SearchHands:
@@ -160,7 +165,8 @@ class SearchHands:
         if model is None:
             return await verifier.score(self._problem, chain, deadline_s=left_s, salt=self._salt)
         exchange = self._exchange
-        ceiling = as_usd(scorer.input_rate * (self._prompt_tokens + len(chain.text.encode())))
+        read = self._prompt_tokens + len(chain.text.encode())
+        ceiling = as_usd(scorer.input_rate * read + scorer.call_cost)
         call = exchange.begin_call_to(model, ceiling, {"draw": draw, "verifier": verifier.name}, {})
         try:
             verdict = await verifier.score(self._problem, chain, deadline_s=left_s, salt=self._salt)

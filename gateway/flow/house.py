@@ -35,7 +35,7 @@ from gateway.ports import (
     ThinkingActuator,
     Upstream,
 )
-from gateway.search_ports import LoadSignals, Verifier
+from gateway.search_ports import Graders, LoadSignals, Verifier
 from gateway.telemetry import AccessLog, Meter
 
 
@@ -117,6 +117,8 @@ class House:
     """Evenly from 0 up to 1: whether to explore."""
     salts: Salts = field(default_factory=Salts)
     fan_out: FanOut = field(default_factory=FanOut)
+    graders: Graders | None = None
+    """Asked where a request brings a check along."""
     loads: LoadSignals | None = None
     """How busy the servers are that searches draw from."""
     is_stopping: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final
 
+from gateway import search_ports
 from gateway.dialects.json_bytes import loads
 from gateway.domain.arm import Arm, Strategy
 from gateway.domain.bound import attos, cost_bound
@@ -15,7 +16,7 @@ from gateway.domain.chat import Conversation, Role, Text
 from gateway.domain.effort import OFF
 from gateway.domain.model import Model
 from gateway.domain.prediction import Anchor
-from gateway.domain.search_sizes import BY_STEPS
+from gateway.domain.search_sizes import BY_STEPS, NEEDS_VERIFIER
 from gateway.domain.verification import Problem
 from gateway.errors import Unavailable
 from gateway.flow.chat_draw import ChatWriter
@@ -38,6 +39,7 @@ _OURS: Final = frozenset({"draft", "step", "carries"})
 """Of an arm's parameters those that are for the driver, not for the strategy."""
 _REJECTS: Final = frozenset({"reject_below", "reject_quantile"})
 """What makes a search stop chains on their way."""
+_CHOOSES_ANSWERS: Final = frozenset({Strategy.VOTE, Strategy.BEST_OF_N, Strategy.CASCADE})
 _SEEDS: Final = 2**31
 _LONGEST: Final = 1_000_000
 
@@ -58,6 +60,7 @@ async def undertake(exchange: Exchange) -> Undertaking:
     assert exchange.plan is not None  # noqa: S101  an arm has been decided on
     arm = exchange.plan.arm
     desk = _Desk(exchange)
+    await desk.heed_check(arm)
     if arm.strategy is Strategy.CASCADE:
         run = await desk.cascade(arm, "")
     else:
@@ -73,7 +76,8 @@ async def undertake(exchange: Exchange) -> Undertaking:
         salt=desk.salt,
     )
     board = Board(Accounts(task))
-    return Undertaking(run(board, ()), hands, arm.strategy, task.seed, arm.verifier)
+    verifier = None if task.verifier is None else task.verifier.name
+    return Undertaking(run(board, ()), hands, arm.strategy, task.seed, verifier)
 
 
 def problem_of(conversation: Conversation) -> Problem:
@@ -101,6 +105,21 @@ class _Desk:
         self._prompt_tokens = 0
         self._boundary: Boundary = BLANK_LINE
         self._calls = 0
+        self._asked: str | None = None
+        """The verifier that the request itself asks for, which goes before those of the arms."""
+
+    async def heed_check(self, arm: Arm) -> None:
+        """Have answers checked as the request asks. Raises PonderError for a check that cannot be made."""
+        exchange = self._exchange
+        check, graders = exchange.ask.hints.verify, exchange.house.graders
+        if check is None or graders is None:
+            return
+        verifier = await graders.grader_for(check, key=exchange.key, verifiers=exchange.catalog.verifiers)
+        if arm.strategy not in _CHOOSES_ANSWERS and not (arm.strategy in NEEDS_VERIFIER and verifier.scores_steps):
+            exchange.remark(f"verify not used: {arm.strategy} does not choose between whole answers")
+            return
+        self._asked = verifier.name
+        self.scorers[verifier.name] = self._scorer(verifier)
 
     async def single(self, arm: Arm, role: str) -> _Run:
         """The search of an arm with a model of its own."""
@@ -111,6 +130,8 @@ class _Desk:
         strategy = entry(arm.strategy)
         if chosen.get("schedule", "auto") == "auto" and arm.strategy in {Strategy.VOTE, Strategy.BEST_OF_N}:
             chosen["schedule"] = self._schedule(arm).value
+        if self._asked is not None and arm.strategy is Strategy.VOTE:
+            chosen["weighted"] = True
         config: Any = configure(arm.strategy, chosen)
         by_steps = arm.strategy in BY_STEPS
         is_cancelled = chosen.get("schedule") == Schedule.CONCURRENT or bool(_REJECTS & chosen.keys())
@@ -120,8 +141,7 @@ class _Desk:
             given["draft_role"] = DRAFT if role == MAIN else f"{role}/{DRAFT}"
             drafter = replace(arm, model=parameters.get("draft"), effort=None, thinking_tokens=None)
             await self._add_drawer(given["draft_role"], drafter, by_steps=True, is_cancelled=True)
-        if arm.verifier is not None:
-            self._add_scorer(arm.verifier)
+        self._verifier_of(arm)
         self._calls += config.calls_at_most
         if arm.strategy is Strategy.GREEDY:
             given["is_scored"] = True  # a leg of a cascade: something depends on how sure its answer is
@@ -136,9 +156,7 @@ class _Desk:
             member, role = arms[name].arm, f"{within}{name}"
             is_cascade = member.strategy is Strategy.CASCADE
             run = await (self.cascade(member, f"{role}/") if is_cascade else self.single(member, role))
-            legs.append(Leg(name, run, None if member.verifier is None else self._verifier(member.verifier)))
-        if arm.verifier is not None:
-            self._add_scorer(arm.verifier)
+            legs.append(Leg(name, run, self._verifier_of(member)))
         sure = arm.escalate_below
         assert sure is not None  # noqa: S101  the policy's document has one for every cascade
         config = Cascade(tuple(legs), sure, carries=bool(arm.parameters.get("carries", False)))
@@ -151,7 +169,7 @@ class _Desk:
             ceilings=Ceilings(draws=self._calls, cost=attos(exchange.call_ceiling)),
             terms={role: drawer.terms for role, drawer in self.drawers.items()},
             prompt_tokens=self._prompt_tokens,
-            verifier=None if arm.verifier is None else self._verifier(arm.verifier),
+            verifier=self._verifier_of(arm),
             boundary=self._boundary,
             seed=_seed(exchange),
             p_success=_predicted(exchange, arm),
@@ -213,20 +231,26 @@ class _Desk:
         most = model.max_output_tokens or exchange.catalog.defaults.default_output_tokens
         return most if limit is None else min(limit, model.max_output_tokens or limit)
 
-    def _add_scorer(self, name: str) -> None:
-        catalog = self._exchange.catalog
-        verifier = catalog.verifiers.get(name)
-        if verifier is None:
-            raise Unavailable(f"verifier {name!r} is not configured any more")
-        model = None if verifier.model is None else catalog.models[verifier.model]
-        rate = 0
-        if model is not None and model.price is not None:
-            rate = cost_bound(model.price, None).at(_LONGEST).input
-        self.scorers[name] = Scorer(verifier, model, rate)
-
-    def _verifier(self, name: str) -> Verifier:
+    def _verifier_of(self, arm: Arm) -> Verifier | None:
+        """What scores the answers of an arm: what the request asks for, else what the arm names."""
+        name = self._asked or arm.verifier
+        if name is None:
+            return None
+        if name not in self.scorers:
+            verifier = self._exchange.catalog.verifiers.get(name)
+            if verifier is None:
+                raise Unavailable(f"verifier {name!r} is not configured any more")
+            self.scorers[name] = self._scorer(verifier)
         scorer = self.scorers[name]
-        return Verifier(name, scorer.verifier.aggregation, scorer.verifier.is_logit, input_rate=scorer.input_rate)
+        verifier = scorer.verifier
+        return Verifier(name, verifier.aggregation, verifier.is_logit, scorer.input_rate, scorer.call_cost)
+
+    def _scorer(self, verifier: search_ports.Verifier) -> Scorer:
+        model = None if verifier.model is None else self._exchange.catalog.models[verifier.model]
+        if model is None or model.price is None:
+            return Scorer(verifier, model, 0, 0)
+        rates = cost_bound(model.price, None).at(_LONGEST)
+        return Scorer(verifier, model, verifier.most_readings * rates.input, verifier.most_output_tokens * rates.output)
 
 
 def _terms(model: Model, limit: int, prompt_tokens: int) -> Terms:

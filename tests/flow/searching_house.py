@@ -54,6 +54,8 @@ class ScriptedVerifier:
     is_logit: bool = False
     model: str | None = MODEL
     scores_steps: bool = True
+    most_readings: int = 1
+    most_output_tokens: int = 0
     fails: bool = False
     seen: list[tuple[Problem, Chain]] = field(default_factory=list)
 

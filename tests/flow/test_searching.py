@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 
+from gateway.adapters.graders.grading import Graders
 from gateway.domain.ask import Hints
 from gateway.domain.chat import Dialect
+from gateway.domain.check import Check, Kind, TruthCheck
 from gateway.domain.record import RequestRecord, Result
 from gateway.domain.search_record import Fate
 from gateway.errors import UpstreamError, UpstreamRefused
 from gateway.flow.house import House
 from gateway.flow.reply import Reply, Streamed, Whole
 from gateway.flow.serve import serve_ask
+from gateway.settings import GraderSettings
 from tests.flow.scripted import Kept, arrival
 from tests.flow.searching_house import KEY, ScriptedVerifier, ask, searching_house
 from tests.upstreams.searched_vllm import SearchedVllm
@@ -282,3 +285,34 @@ async def test_the_same_request_searches_the_same_way_again(server: SearchedVllm
         trees.append(_record(kept).search)
     assert trees[0] == trees[1]
     assert trees[0].seed == 11
+
+
+async def _verified(house: House, arm: str, check: Check) -> Reply:
+    made = arrival(Dialect.OPENAI_CHAT, is_stream=False, model=f"arm:{arm}").ask
+    return await serve_ask(
+        replace(made, model=f"arm:{arm}", started=house.clock.monotonic(), hints=Hints(verify=check)), KEY, house
+    )
+
+
+@pytest.mark.parametrize("arm", ["best", "vote"])
+async def test_a_check_of_the_request_goes_before_the_arms_verifier(server: SearchedVllm, arm: str) -> None:
+    """What the client knows to be right wins, though most draws and the verifier say otherwise."""
+    kept = Kept()
+    house = searching_house(server, kept, verifier=ScriptedVerifier(_judges))
+    house.graders = Graders(GraderSettings())
+    server.writes = lambda _prompt, _seed: CHAINS["wrong" if len(server.asked) % 4 == 2 else "right"]
+    reply = await _verified(house, arm, TruthCheck(Kind.EXACT, ("10",)))
+    assert _content(reply).endswith("A:10")
+    search = _record(kept).search
+    assert search is not None
+    assert search.verifier == "exact"
+
+
+@pytest.mark.parametrize("arm", ["beam", "one"])
+async def test_a_check_that_is_not_used_is_told(server: SearchedVllm, arm: str) -> None:
+    """A search by steps and a single call choose between no whole answers."""
+    house = searching_house(server, Kept(), verifier=ScriptedVerifier(_judges))
+    house.graders = Graders(GraderSettings())
+    reply = await _verified(house, arm, TruthCheck(Kind.EXACT, ("10",)))
+    assert isinstance(reply, Whole)
+    assert b"verify not used" in dict(reply.headers)[b"x-ponder-degraded"]

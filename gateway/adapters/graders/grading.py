@@ -175,6 +175,8 @@ class Grader:
     is_logit = False
     model = None
     scores_steps = False
+    most_readings = 0
+    most_output_tokens = 0
 
     def __init__(self, check: _Computed, graders: Graders) -> None:
         self.name = check.kind.value

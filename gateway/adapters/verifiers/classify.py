@@ -28,6 +28,7 @@ class Classify:
     is_logit: bool
     most_texts: int
     scores_all_steps: ClassVar[bool] = False
+    most_output_tokens: ClassVar[int] = 0
 
     def passage(self, problem: Problem, steps: Sequence[str], *, is_whole: bool) -> Passage:
         del is_whole  # the same head reads both

@@ -50,7 +50,7 @@ class Judge:
 
     calls: Calls
     question: str
-    max_output_tokens: int
+    most_output_tokens: int
     asks_logprobs: bool
     """Whether the server gives the likelihood of its words; else its word counts as certain."""
     most_texts: ClassVar[int] = 1
@@ -83,18 +83,18 @@ class Judge:
                 {"role": "system", "content": INSTRUCTIONS + self.question},
                 {"role": "user", "content": text},
             ],
-            "max_tokens": self.max_output_tokens,
+            "max_tokens": self.most_output_tokens,
             "temperature": 0,
         }
         if dialect is not Dialect.OPENAI_CHAT:
             conversation = openai_chat.CODEC.read_request(body)
-            body = _CODECS[dialect].render_request(conversation, max_output_tokens=self.max_output_tokens).body
+            body = _CODECS[dialect].render_request(conversation, max_output_tokens=self.most_output_tokens).body
         else:
             if self.asks_logprobs:
                 body |= {"logprobs": True, "top_logprobs": _LISTED}
             if salt and self.calls.terms.is_vllm:
                 body["cache_salt"] = salt
-        setting = actuate(model.capability, dialect, body, Wish(effort=OFF), max_output_tokens=self.max_output_tokens)
+        setting = actuate(model.capability, dialect, body, Wish(effort=OFF), max_output_tokens=self.most_output_tokens)
         return {name: value for name, value in {**body, **setting.changes}.items() if name not in setting.removals}
 
     def _score(self, answer: Mapping[str, Any], dialect: Dialect) -> float:

@@ -34,6 +34,7 @@ class Label:
     is_logit: bool
     most_texts: int
     scores_all_steps: ClassVar[bool] = False
+    most_output_tokens: ClassVar[int] = 1
 
     def passage(self, problem: Problem, steps: Sequence[str], *, is_whole: bool) -> Passage:
         del is_whole  # the label is asked for after any step

@@ -33,6 +33,11 @@ class Form(Protocol):
         """How many passages go into one call at most."""
         ...
 
+    @property
+    def most_output_tokens(self) -> int:
+        """How many tokens it has the model write for one passage, at most."""
+        ...
+
     def passage(self, problem: Problem, steps: Sequence[str], *, is_whole: bool) -> Passage:
         """What is to be read to score these steps."""
         ...
@@ -78,6 +83,11 @@ class ModelVerifier:
     def most_readings(self) -> int:
         """How often the model reads the ask and an answer, at most, to score it from its start."""
         return self._manner.max_steps if self._manner.steps == "each" and not self._form.scores_all_steps else 1
+
+    @property
+    def most_output_tokens(self) -> int:
+        """How many tokens the model writes for one score, at most."""
+        return self.most_readings * self._form.most_output_tokens
 
     async def score(self, problem: Problem, chain: Chain, *, deadline_s: float, salt: str) -> Verdict:
         """The chain's scores. Raises PonderError."""
