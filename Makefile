@@ -11,7 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 CLIENTS_VENV := .venv-clients
-# Passed to pytest by `make test`, `make fuzz` and `make test-vllm`: make test ARGS="-k stream -x"
+ITS_VENV := .venv-its
+# Passed on, to pytest by `make test`, `make fuzz` and `make test-vllm`: make test ARGS="-k stream -x"
 ARGS ?=
 # How many examples `make fuzz` gives each property; `make test` gives 100, the same ones in every run.
 EXAMPLES ?= 2000
@@ -56,6 +57,9 @@ format: $(BIN)/.dev ## Mend style and formatting where that is safe
 bench: $(BIN)/.dev $(BIN)/.local $(BIN)/.project ## Run all benchmarks, beside the gateway's peers
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+bench-search: $(BIN)/.dev $(BIN)/.project $(VLLM_VENV)/.ready $(ITS_VENV)/.ready ## Measure searches on a real vLLM, beside its-hub (ARGS="--stage table --problems 60")
+	@$(BIN)/python -m tests.bench_search $(ARGS)
+
 test-vllm: $(BIN)/.dev $(BIN)/.project $(VLLM_VENV)/.ready ## Test against a real vLLM on CPU (a separate environment of 3 GB)
 	@$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
@@ -78,10 +82,11 @@ lock: $(BIN)/.dev ## Resolve all dependencies anew and write requirements/*.txt
 	$(COMPILE) --upgrade pyproject.toml --group dev -c requirements/base.txt -o requirements/dev.txt
 	$(COMPILE) --upgrade requirements/local.in --override requirements/local-overrides.in -o requirements/local.txt
 	$(COMPILE) --upgrade requirements/clients.in -o requirements/clients.txt
+	$(COMPILE) --upgrade requirements/its-hub.in -o requirements/its-hub.txt
 	$(COMPILE) --upgrade requirements/vllm.in --override requirements/vllm-overrides.in --python-platform x86_64-manylinux_2_28 $(FOUND:%=--find-links %) -o requirements/vllm.txt
 
 clean: ## Remove the environments and caches (never .ponder, which holds your data)
-	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS_VENV) $(ITS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +125,12 @@ $(CLIENTS_VENV)/.ready: requirements/clients.txt
 	@$(CLIENTS_VENV)/bin/python $(PIP_INSTALL) -r $<
 	@touch $@
 
+$(ITS_VENV)/.ready: requirements/its-hub.txt
+	@echo "· $(ITS_VENV): installing $< ($$(grep -c == $<) locked)"
+	@test -x $(ITS_VENV)/bin/python || $(PYTHON) -m venv $(ITS_VENV)
+	@$(ITS_VENV)/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
+
 $(VLLM_VENV)/.ready: requirements/vllm.txt deploy/vllm/repair_cpu_build.py
 	@echo "· $(VLLM_VENV): installing requirements/vllm.txt ($$(grep -c == $<) locked, 3 GB; minutes)"
 	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
@@ -129,4 +140,4 @@ $(VLLM_VENV)/.ready: requirements/vllm.txt deploy/vllm/repair_cpu_build.py
 
 # pip must not install twice into one environment at the same time.
 .NOTPARALLEL:
-.PHONY: run test fuzz check lint types layers format bench test-vllm reasoner reasoner-prm test-clients lock clean help
+.PHONY: run test fuzz check lint types layers format bench bench-search test-vllm reasoner reasoner-prm test-clients lock clean help

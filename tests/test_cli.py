@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tomllib
+from importlib import import_module
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from calibrator.cli import COMMANDS as CALIBRATING
 from gateway.cli import COMMANDS, ponder
 
 
@@ -45,6 +51,44 @@ print(gc.isenabled(), gc.get_freeze_count() > 10 * len(gc.get_objects()))
 """
     result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["True", "True"]
+
+
+def test_installed_packages_add_commands_and_take_none_of_ours(tmp_path: Path) -> None:
+    """A table of commands behind the entry point group joins the list; a name that we have stays ours."""
+    described = tmp_path / "extra-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: extra\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text("[ponder.commands]\nextra = extra:COMMANDS\n")
+    (tmp_path / "extra.py").write_text(
+        "import click\n"
+        "COMMANDS = {'more-work': ('extra', 'Does more.'), 'serve': ('extra', 'Takes a name.')}\n"
+        "@click.command()\n"
+        "def more_work():\n"
+        "    click.echo('done')\n"
+    )
+    listed, ran = (
+        subprocess.run(
+            [sys.executable, "-m", "gateway.cli", argument],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        ).stdout
+        for argument in ("--help", "more-work")
+    )
+    assert "more-work" in listed
+    assert "Does more." in listed
+    assert "Takes a name." not in listed
+    assert ran == "done\n"
+
+
+def test_the_calibrator_s_commands_join_by_the_entry_point_that_the_project_declares() -> None:
+    """The project's own entry point leads to the calibrator's table, whose commands can all be loaded."""
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))
+    declared = project["project"]["entry-points"]["ponder.commands"]["calibrator"]
+    assert EntryPoint("calibrator", declared, "ponder.commands").load() is CALIBRATING
+    for name, (module, _) in CALIBRATING.items():
+        assert isinstance(getattr(import_module(module), name.replace("-", "_")), click.Command)
 
 
 def test_an_unknown_command_is_refused() -> None:

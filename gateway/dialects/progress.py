@@ -1,7 +1,7 @@
 """How far a search has come, as an event that each dialect's own clients pass over or may read.
 
-For a client that asked for it: an openai-chat chunk without choices, a ``ping`` of Anthropic's, an event of our
-own among those of the Responses API.
+For a client that asked for it: an openai-chat chunk without choices, a ``ping`` of Anthropic's, and a comment in
+the Responses API, whose official client takes no event before ``response.created``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.dialects.json_bytes import dumps
+from gateway.dialects.sse import comment
 from gateway.domain.chat import Dialect
 
 
@@ -20,4 +21,4 @@ def progress_event(dialect: Dialect, request_id: str, progress: Mapping[str, int
         return b"data: " + dumps(chunk) + b"\n\n"
     if dialect is Dialect.ANTHROPIC_MESSAGES:
         return b"event: ping\ndata: " + dumps({"type": "ping", "ponder": said}) + b"\n\n"
-    return b"event: ponder.progress\ndata: " + dumps({"type": "ponder.progress", "ponder": said}) + b"\n\n"
+    return comment(f"ponder.progress {dumps(said).decode()}")

@@ -37,8 +37,10 @@ Writes = Callable[[str, int], str]
 class SearchedVllm:
     """``async with SearchedVllm(writes) as server``."""
 
-    def __init__(self, writes: Writes) -> None:
+    def __init__(self, writes: Writes, judges: Callable[[str], float] = lambda _text: 0.5) -> None:
         self.writes = writes
+        self.judges = judges
+        """How likely a text is right, as ``/classify`` says."""
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
         """Every call: its path and its body."""
         self.statuses: list[int] = []
@@ -72,6 +74,7 @@ class SearchedVllm:
         app.add_routes(
             [
                 web.post("/tokenize", self._tokenize),
+                web.post("/classify", self._classify),
                 web.post("/v1/completions", self._complete),
                 web.post("/v1/chat/completions", self._chat),
             ]
@@ -98,6 +101,15 @@ class SearchedVllm:
             assert body["add_special_tokens"] is False
             text = body["prompt"]
         return _json({"tokens": _ids(text), "count": len(text), "max_model_len": CONTEXT_TOKENS})
+
+    async def _classify(self, request: web.Request) -> web.Response:
+        body = await self._read(request)
+        items = [
+            {"index": place, "label": "LABEL_1", "probs": [1 - likely, likely], "num_classes": 2}
+            for place, likely in enumerate(map(self.judges, body["input"]))
+        ]
+        usage = _usage(sum(map(len, body["input"])), 0)
+        return _json({"id": "classify-1", "object": "list", "model": MODEL, "data": items, "usage": usage})
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await self._read(request)

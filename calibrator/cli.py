@@ -1,0 +1,15 @@
+"""The calibrator's commands, which join ``ponder`` by the entry point group ``ponder.commands``."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+COMMANDS = MappingProxyType(
+    {
+        "prm": (
+            "calibrator.prm.commands",
+            "Process reward models: label steps by rollouts, train on them, and report.",
+        ),
+    }
+)
+"""Command → the module that holds it, and its line in the list, as in ``gateway/cli.py``."""
