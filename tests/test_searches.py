@@ -187,7 +187,7 @@ def test_the_deadline_ends_a_search_in_time(gateway: GatewayProcess, served: Ser
         answer = _ask(gateway, "arm:race", deadline_s=0.6)
     finally:
         served.open_gate()
-    assert answer.status_code in {502, 504}
+    assert answer.status_code == httpx.codes.GATEWAY_TIMEOUT
     record = gateway.record(answer.headers["x-ponder-request-id"])
     assert record["total_s"] < 5
     assert {draw["fate"] for draw in record["search"]["draws"]} == {"cancelled"}
@@ -210,7 +210,8 @@ def test_a_client_that_leaves_ends_its_draws(gateway: GatewayProcess, served: Se
         with httpx.stream(
             "POST", f"{gateway.address}/v1/chat/completions", json=body, headers=headers, timeout=START_AND_STOP_S
         ) as stream:
-            next(stream.iter_raw())
+            pieces = stream.iter_raw()  # kept: an iterator that is dropped closes the stream
+            next(pieces)
             awaited(lambda: True if served.server.at_gate.is_set() else None, "a draw at the gate")
         left.set()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gateway.domain.money import Usd, from_nanos
@@ -61,6 +62,7 @@ def attos(amount: Decimal) -> int:
     return int(amount.scaleb(9)) * _ATTOS_PER_NANO
 
 
+@lru_cache(maxsize=256)
 def as_usd(amount: int) -> Usd:
     """Atto-dollars as money, rounded up to the quantum."""
     return from_nanos(-(-amount // _ATTOS_PER_NANO))

@@ -5,6 +5,7 @@ name.
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 
 
@@ -16,12 +17,22 @@ def new_request_id(now: float) -> str:
     return f"{time_part[:8]}-{time_part[8:]}-{_reserve.pop()}"
 
 
+def id_time(request_id: str) -> float | None:
+    """The time that a request's id was made for, to the millisecond; None for what is no UUIDv7."""
+    try:
+        identity = uuid.UUID(request_id)
+    except ValueError:
+        return None
+    return (identity.int >> 80) / 1000 if identity.version == _VERSION else None
+
+
 def new_id(prefix: str, now: float) -> str:
     """An id for something rarer and more handled than requests: ``key_019ab0a1b2c3d4e5f607``, 40 bits random."""
     return f"{prefix}_{round(now * 1000):012x}{os.urandom(5).hex()}"
 
 
 _BATCH = 256
+_VERSION = 7
 _reserve: list[str] = []
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 

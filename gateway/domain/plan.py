@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from gateway.domain.arm import Arm
@@ -11,7 +11,7 @@ from gateway.domain.construction import quick_value
 from gateway.domain.money import Usd
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Ceilings:
     """Upper bounds no plan may exceed; None where nothing bounds it.
 
@@ -24,7 +24,7 @@ class Ceilings:
     deadline_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Dropped:
     """An option that was not taken, and why."""
 

@@ -46,3 +46,6 @@ NEEDS_VERIFIER: Final = frozenset({Strategy.BEAM, Strategy.DVTS, Strategy.MCTS, 
 
 BY_STEPS: Final = frozenset({Strategy.BEAM, Strategy.DVTS, Strategy.MCTS, Strategy.DRAFT, Strategy.REPAIR})
 """Strategies that go on where an answer stopped: only a server that continues token ids can do that."""
+
+GROWING: Final = BY_STEPS - {Strategy.REPAIR}
+"""Strategies whose chains are scored step by step as they grow: one reading for each new step."""

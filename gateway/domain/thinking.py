@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from gateway.domain.construction import quick_value
 from gateway.domain.effort import LEVELS, OFF
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Wish:
     """How hard an arm wants its model to think: an effort of :data:`gateway.domain.effort.LEVELS`, or a number.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.domain.bound import as_usd
+from gateway.domain.bound import as_usd, attos
 from gateway.domain.model import Model
 from gateway.domain.record import Result
 from gateway.domain.usage import Usage
@@ -130,13 +130,14 @@ class SearchHands:
         """Have a chain scored. A verifier that fails is told of in the answer's ``degraded``."""
         scorer = self._scorers[verifier]
         chain = Chain(tuple(split(self._texts.get(draw, ""), self._boundary)), draw in self._is_whole)
+        spent = Spent()
         try:
-            verdict = await self._verdict(scorer, draw, chain)
+            verdict = await self._verdict(scorer, draw, chain, spent)
         except PonderError as fault:
             self._exchange.house.meter.unscored(verifier)
             self._exchange.remark(f"verifier {verifier} gave no score ({fault.code}); answers were counted instead")
-            return ScoreFailed(draw)
-        return Scored(draw, verdict.scores)
+            return ScoreFailed(draw, spent.cost)
+        return Scored(draw, verdict.scores, spent.cost)
 
     def _before(self, launch: Launch) -> str:
         """The text of the chain that a draw continues."""
@@ -158,8 +159,8 @@ class SearchHands:
             )
         return await writer.write(launch, ceiling=ceiling, boundary=self._boundary, spent=spent, on_step=on_step)
 
-    async def _verdict(self, scorer: Scorer, draw: DrawId, chain: Chain) -> Verdict:
-        """The verdict, with what it used on record."""
+    async def _verdict(self, scorer: Scorer, draw: DrawId, chain: Chain, spent: Spent) -> Verdict:
+        """The verdict, with what it used on record and added to ``spent``."""
         left_s = max(self._exchange.left_s, _LEAST_TO_SCORE_S)
         verifier, model = scorer.verifier, scorer.model
         if model is None:
@@ -171,13 +172,14 @@ class SearchHands:
         try:
             verdict = await verifier.score(self._problem, chain, deadline_s=left_s, salt=self._salt)
         except PonderError as fault:
-            exchange.end_call(call, Result.FAILED, error=fault)
+            spent.cost = attos(exchange.end_call(call, Result.FAILED, error=fault))
             raise
         except asyncio.CancelledError:
             exchange.end_call(call, Result.CANCELLED)
             raise
         if verdict.uses:
-            exchange.end_call(call, Result.ANSWERED, _sum([use.usage for use in verdict.uses]))
+            usage = _sum([use.usage for use in verdict.uses])
+            spent.cost = attos(exchange.end_call(call, Result.ANSWERED, usage))
         else:
             exchange.withdraw_call(call)
         return verdict

@@ -16,7 +16,7 @@ from gateway.domain.chat import Conversation, Role, Text
 from gateway.domain.effort import OFF
 from gateway.domain.model import Model
 from gateway.domain.prediction import Anchor
-from gateway.domain.search_sizes import BY_STEPS, NEEDS_VERIFIER
+from gateway.domain.search_sizes import BY_STEPS, GROWING, NEEDS_VERIFIER
 from gateway.domain.verification import Problem
 from gateway.errors import Unavailable
 from gateway.flow.chat_draw import ChatWriter
@@ -119,7 +119,7 @@ class _Desk:
             exchange.remark(f"verify not used: {arm.strategy} does not choose between whole answers")
             return
         self._asked = verifier.name
-        self.scorers[verifier.name] = self._scorer(verifier)
+        self.scorers[verifier.name] = self._scorer(verifier, arm)
 
     async def single(self, arm: Arm, role: str) -> _Run:
         """The search of an arm with a model of its own."""
@@ -240,17 +240,18 @@ class _Desk:
             verifier = self._exchange.catalog.verifiers.get(name)
             if verifier is None:
                 raise Unavailable(f"verifier {name!r} is not configured any more")
-            self.scorers[name] = self._scorer(verifier)
+            self.scorers[name] = self._scorer(verifier, arm)
         scorer = self.scorers[name]
         verifier = scorer.verifier
         return Verifier(name, verifier.aggregation, verifier.is_logit, scorer.input_rate, scorer.call_cost)
 
-    def _scorer(self, verifier: search_ports.Verifier) -> Scorer:
+    def _scorer(self, verifier: search_ports.Verifier, arm: Arm) -> Scorer:
         model = None if verifier.model is None else self._exchange.catalog.models[verifier.model]
         if model is None or model.price is None:
             return Scorer(verifier, model, 0, 0)
         rates = cost_bound(model.price, None).at(_LONGEST)
-        return Scorer(verifier, model, verifier.most_readings * rates.input, verifier.most_output_tokens * rates.output)
+        readings = 1 if arm.strategy in GROWING else verifier.most_readings
+        return Scorer(verifier, model, readings * rates.input, verifier.most_output_tokens * rates.output)
 
 
 def _terms(model: Model, limit: int, prompt_tokens: int) -> Terms:

@@ -30,7 +30,7 @@ from gateway.domain.events import (
 )
 from gateway.domain.record import Result
 from gateway.domain.usage import Usage, UsageSource
-from gateway.errors import UpstreamError, UpstreamFailed
+from gateway.errors import UpstreamError, UpstreamFailed, UpstreamTimedOut
 from gateway.flow import stream, whole
 from gateway.flow.attempts import fall_back, result_of
 from gateway.flow.drive import drive
@@ -102,7 +102,9 @@ async def _search(exchange: Exchange, tell: Callable[[Tree], None]) -> Answer:
     if winner.candidate is None or not winner.text.strip():
         if isinstance(hands.fault, UpstreamError):
             raise hands.fault
-        raise UpstreamFailed(f"the search of {tree.draws} draws brought no answer in time and within its ceilings")
+        if exchange.left_s <= _TO_ANSWER_S:
+            raise UpstreamTimedOut(f"none of the search's {tree.draws} draws brought an answer within the deadline")
+        raise UpstreamFailed(f"none of the search's {tree.draws} draws brought an answer within its ceilings")
     found = _answer(exchange, tree, winner)
     exchange.finish = found.stop.value
     return found

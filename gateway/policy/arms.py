@@ -9,7 +9,7 @@ from typing import Final
 from gateway.domain.arm import Arm, Strategy
 from gateway.domain.bound import CostBound, cost_bound
 from gateway.domain.model import Model
-from gateway.domain.search_sizes import BY_STEPS, NEEDS_VERIFIER
+from gateway.domain.search_sizes import BY_STEPS, GROWING, NEEDS_VERIFIER
 from gateway.policy.document import ArmDocument
 from gateway.policy.facts import Defaults
 from gateway.policy.strategies import calls_at_most
@@ -22,10 +22,6 @@ _TYPICAL_TOKENS: Final = 1000
 
 _LEAST_STEPS: Final = 2
 """With fewer arms a cascade has nowhere to step up to."""
-
-
-_GROWING: Final = BY_STEPS - {Strategy.REPAIR}
-"""Strategies whose chains grow by a step at a time, so that a score is asked for after each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +185,7 @@ class _Workshop:
         known = None if self.verifiers is None or arm.verifier is None else self.verifiers[arm.verifier]
         if known is None or known.model is None:
             return ()
-        each = 1 if arm.strategy in _GROWING else known.readings
+        each = 1 if arm.strategy in GROWING else known.readings
         return (self._leg(self.models[known.model], answers * each, needed=each),)
 
     def _leg(self, model: Model, calls: int, needed: int = 1) -> Leg:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from gateway.domain.arm import Arm
+from gateway.domain.construction import quick_value
 from gateway.domain.prediction import Difficulty
 from gateway.domain.profile import Profile
 from gateway.policy.conditions import View
@@ -15,7 +15,7 @@ from gateway.policy.ready import ReadyRule
 from gateway.policy.survey import Survey
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Choice:
     """The wanted arm and why. ``among`` are the arms whose neighbours may be explored; empty for none."""
 
@@ -25,7 +25,7 @@ class Choice:
     profile_version: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Belief:
     """What is believed of the ask: nothing, where the prediction is not sure."""
 

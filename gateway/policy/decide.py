@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
 from gateway.domain.bound import as_usd, attos
+from gateway.domain.construction import quick_value
 from gateway.domain.money import Usd, show, usd
 from gateway.domain.plan import Ceilings, Plan
 from gateway.domain.prediction import Anchor, Difficulty
@@ -104,7 +105,7 @@ def _described(facts: Facts, difficulty: Difficulty | None) -> str:
     return f"{prediction.category} with confidence {prediction.confidence:.2f} ({prediction.source}){tier}"
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Limits:
     """Ceilings in atto-dollars and seconds; those that the key chose freely stand above the policy's rules."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from gateway.domain.bound import as_usd
+from gateway.domain.construction import quick_value
 from gateway.domain.key import may_take, may_use
 from gateway.domain.money import show
 from gateway.policy.arms import LEAST_OUTPUT_TOKENS, ReadyArm
@@ -26,7 +26,7 @@ class Stage(IntEnum):
     UNHEALTHY = 5
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Drop:
     """Why an arm is not an option."""
 
@@ -34,7 +34,7 @@ class Drop:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Option:
     """An arm that could answer, and the output limit that keeps it under the ceiling; None: the model's own does."""
 
@@ -44,7 +44,7 @@ class Option:
     """Whether the limit is lower than what the arm's models can give."""
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Situation:
     """What every arm is held against: the ask, the world, and the ceilings, in atto-dollars and seconds."""
 

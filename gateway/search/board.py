@@ -56,6 +56,8 @@ class Draw:
     score: float | None = None
     """The chain's score as the verifier gives it, aggregated; only its order means something."""
     is_scoring: bool = False
+    scoring_cost: int = 0
+    """What is set aside for the score that is awaited, in atto-dollars."""
     scored_tokens: int = -1
     """How far the chain had come when its score was last asked for."""
 
@@ -169,7 +171,8 @@ class Board:
             return False
         if not self.can_score(draw):
             return False
-        self.accounts.use(0, self._price_of_score(draw))
+        draw.scoring_cost = self._price_of_score(draw)
+        self.accounts.use(0, draw.scoring_cost)
         draw.is_scoring = True
         draw.scored_tokens = candidate.tokens
         self._scoring += 1
@@ -301,9 +304,9 @@ class Board:
     def _heard(self, draw: Draw, event: _Report) -> bool:
         """Note what has happened to a draw; whether the search wants to know."""
         if isinstance(event, protocol.Scored):
-            return self._scored(draw, event.scores)
+            return self._scored(draw, event.scores, event.cost)
         if isinstance(event, protocol.ScoreFailed):
-            return self._scored(draw, ())
+            return self._scored(draw, (), event.cost)
         if draw.state not in (_State.RUNNING, _State.CANCELLING):
             return False
         if isinstance(event, protocol.StepEnded) and draw.launch.until is Until.END:
@@ -331,9 +334,11 @@ class Board:
             draw.answer = _answer(draw, spent)
         return True
 
-    def _scored(self, draw: Draw, scores: tuple[float, ...]) -> bool:
+    def _scored(self, draw: Draw, scores: tuple[float, ...], cost: int | None) -> bool:
         if not draw.is_scoring or self.task.verifier is None:
             return False
+        if cost is not None:
+            self.accounts.use(0, cost - draw.scoring_cost)
         self._end_scoring(draw)
         value = aggregate(scores, self.task.verifier.aggregation)
         if value is not None:

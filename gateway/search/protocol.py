@@ -139,17 +139,22 @@ class StepEnded:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The verifier's scores for the steps of a chain, or one for the whole."""
+    """The verifier's scores for the steps of a chain, or one for the whole.
+
+    ``cost`` is what they came to, in atto-dollars; None leaves it at the most that it can have been.
+    """
 
     draw: DrawId
     scores: tuple[float, ...]
+    cost: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreFailed:
-    """The verifier had no score for a chain."""
+    """The verifier had no score for a chain. It may have cost something all the same, as in :class:`Scored`."""
 
     draw: DrawId
+    cost: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,10 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How many draws are made and how; ``redraws`` may stand in for dropped ones."""
+    """How many draws are made and how; ``redraws`` may stand in for dropped ones.
+
+    ``one_decides`` where a single draw can end it, by its score.
+    """
 
     samples: int
     schedule: Schedule
@@ -39,6 +42,7 @@ class Sampling:
     is_scored: bool
     rejection: Rejection | None = None
     redraws: int = 0
+    one_decides: bool = False
 
 
 @dataclass(slots=True)
@@ -90,7 +94,7 @@ def _known(board: Board, progress: _Progress) -> int:
 
 def _launch(board: Board, sampling: Sampling, progress: _Progress, needed: Callable[[int], int]) -> Moves[None]:
     known, planned = _known(board, progress), _planned(sampling, progress)
-    wanted = stage(sampling.schedule, known, planned, needed(planned - known))
+    wanted = stage(sampling.schedule, known, planned, needed(planned - known), one_decides=sampling.one_decides)
     while len(board.draws) < wanted:
         draw = yield from board.launch(
             until=Until.END,

@@ -19,16 +19,16 @@ class Schedule(StrEnum):
     CONCURRENT = "concurrent"
 
 
-def stage(schedule: Schedule, done: int, samples: int, needed: int) -> int:
+def stage(schedule: Schedule, done: int, samples: int, needed: int, *, one_decides: bool = False) -> int:
     """How many draws may be launched in all, once ``done`` have come back and ``needed`` more could decide.
 
-    No rule ends a vote after one draw, so the first two go together; and no stage holds more draws
-    than could decide it if they agree.
+    No rule ends a vote after one draw, so unless ``one_decides`` the first two go together; and no stage
+    holds more draws than could decide it if they agree.
     """
     if schedule is Schedule.CONCURRENT:
         return samples
     if schedule is Schedule.SEQUENTIAL:
-        return min(samples, max(2, done + 1))
+        return min(samples, max(1 if one_decides else 2, done + 1))
     size = 2
     while size <= done:
         size *= 2

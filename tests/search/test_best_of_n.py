@@ -50,6 +50,16 @@ def test_an_accepted_draw_ends_the_search() -> None:
     assert stand_in.draws == 2
 
 
+def test_one_after_another_the_first_draw_is_alone() -> None:
+    """A score ends the search, so one at the bar is the only draw; with nothing to accept, all are made."""
+    stand_in = StandIn(TASK, write=answers(["1"] * 8), judge=scores(dict.fromkeys(range(8), 0.8)))
+    run("best_of_n", {"samples": 8, "accept": 0.8, "schedule": "sequential"}, stand_in)
+    assert stand_in.draws == 1
+    stand_in = StandIn(TASK, write=answers(["1"] * 8), judge=scores(dict.fromkeys(range(8), 0.8)))
+    run("best_of_n", {"samples": 8, "accept": 0.9, "schedule": "sequential"}, stand_in)
+    assert stand_in.draws == 8
+
+
 def test_with_a_perfect_verifier_one_right_draw_is_enough() -> None:
     """N draws of a model that is right with p, and a verifier that knows, are right with 1 − (1 − p)^N."""
     chance, samples, runs = 0.3, 4, 1200

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.search.accounts import Accounts
+from gateway.search.aggregate import Aggregation
 from gateway.search.board import Board, Draw, Moves
 from gateway.search.protocol import (
     Cancel,
@@ -23,6 +24,7 @@ from gateway.search.protocol import (
     Scored,
     TimeUp,
     Until,
+    Verifier,
     Wait,
 )
 from gateway.search.together import together
@@ -204,3 +206,19 @@ def test_searches_at_the_same_time_hear_of_their_own_draws_only() -> None:
     )
     assert results == ["first", "second"]
     assert [type(command) for command in commands] == [Launch, Launch, Wait, Wait, Wait]
+
+
+def test_a_score_counts_with_what_it_came_to() -> None:
+    """A dear score leaves no money for another until it has come and was cheap; untold, it stays dear."""
+    dear = Verifier("prm", Aggregation.LAST, call_cost=600)
+    task = replace(TASK, verifier=dear, ceilings=Ceilings(draws=9, cost=2000))
+    for told, is_left in ((5, True), (None, False)):
+        on = Board(Accounts(task))
+        first, second = launched(on), launched(on)
+        drive(on.event(), [finished(0)])
+        drive(on.event(), [finished(1)])
+        on.accounts.use(0, 1200)
+        drive(on.score(first), [])
+        assert not on.can_score(second)
+        drive(on.event(), [Scored(first.id, (0.5,), told)])
+        assert on.can_score(second) is is_left
