@@ -32,7 +32,7 @@ from gateway.flow.house import Catalog, House
 from gateway.flow.lane import Lanes
 from gateway.flow.salts import Salts
 from gateway.herald import Herald
-from gateway.http import health, models, requests
+from gateway.http import feedback, health, models, requests
 from gateway.http.admin.desk import Desk
 from gateway.http.application import application
 from gateway.http.asgi import ASGIApp
@@ -40,22 +40,27 @@ from gateway.library import Library
 from gateway.listings import Listings
 from gateway.memory import Memory
 from gateway.policy.reading import Policy
-from gateway.ports import Upstream
+from gateway.ports import Clock, Upstream
+from gateway.profiles import ProfilesInForce
 from gateway.settings import Places, Settings, database_url, load, needs_restart
-from gateway.steering import put_in_force
+from gateway.steering import put_in_force, with_profiles
 from gateway.store.balances import Balances
 from gateway.store.base import locate
 from gateway.store.changes import Changes
+from gateway.store.connections import Connections
 from gateway.store.key_ring import StoredKeyRing
 from gateway.store.keys import Keys
 from gateway.store.lookups import FreshRequests, StoredAnswers
 from gateway.store.notices import Notices
+from gateway.store.outcomes import Outcomes
 from gateway.store.policies import PolicyVersions
+from gateway.store.profiles import Profiles
 from gateway.store.provider_keys import ProviderKeys
 from gateway.store.reconciliations import Reconciliations
 from gateway.store.records import Records
 from gateway.store.registration import register
 from gateway.store.requests import Requests
+from gateway.store.rollouts import Rollouts
 from gateway.store.schema import upgrade
 from gateway.store.sinks import open_sink
 from gateway.store.teams import Teams
@@ -70,6 +75,7 @@ _FLUSH_S = 10.0
 _SETTLE_S = 5.0
 _JOBS_S = 5.0
 """Background jobs that take longer to end are put back, for the next start or another process."""
+_OUTCOME_CONNECTIONS = 2
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -94,8 +100,10 @@ class Gateway:
         self._vault = Vault(ProviderKeys(self._changes), secrets.encryption)
         self._library = Library(PolicyVersions(self._changes), SystemClock())
         self._library.adopt(self._policy_files.read(self.settings))
+        self._profiles = ProfilesInForce(Rollouts(self._changes), Profiles(self._changes))
         self._listings = Listings()
         self._requests = Requests(database)
+        self._outcome_connections = Connections(database, most=_OUTCOME_CONNECTIONS)
         terms = JournalTerms(on_full_disk=OnFullDisk(self.settings.journal.on_full_disk))
         self._journal = LocalJournal(places.journal, Records(open_sink(database)), terms)
         self._upstreams: dict[UpstreamIdentity, Upstream] = {}
@@ -110,7 +118,17 @@ class Gateway:
         self._reconciliations = Reconciliations(database)
         self._bookkeeper = Bookkeeper(lambda: self.house.purse, clock, balances, self._journal, self._reconciliations)
         self._graders = Graders(self.settings.graders)
-        self.house = House(
+        self.house = self._house(first, meter, clock, secrets)
+        webhooks = make_webhooks(self.settings, environment)
+        self._herald = Herald(Notices(database), self.house.crossings, lambda: self.house.purse, clock, webhooks)
+        self.house.judge = LlmJudge(HouseAsker(self.house))
+        self._watch(meter)
+        self._background = BackgroundLane(database, self.house, self._keys, self.settings.background)
+        self.app = self._application(secrets)
+
+    def _house(self, first: Catalog, meter: Meter, clock: Clock, secrets: HomeSecrets) -> House:
+        """What serving needs, with the parts that this process has made."""
+        return House(
             catalog=first,
             codecs=CODECS,
             keys=self._keys,
@@ -132,14 +150,9 @@ class Gateway:
             loads=VllmLoads(lambda: self.house.catalog.upstreams, clock),
             fan_out=FanOut(self.settings.limits.draws_per_request, self.settings.limits.draws),
         )
-        webhooks = make_webhooks(self.settings, environment)
-        self._herald = Herald(Notices(database), self.house.crossings, lambda: self.house.purse, clock, webhooks)
-        self.house.judge = LlmJudge(HouseAsker(self.house))
-        self._watch(meter)
-        self._background = BackgroundLane(database, self.house, self._keys, self.settings.background)
-        self.app = self._application(secrets)
 
     def _application(self, secrets: HomeSecrets) -> ASGIApp:
+        log, outcomes = FreshRequests(self._requests, self._journal), Outcomes(self._outcome_connections)
         return application(
             self.house,
             Desk(
@@ -151,6 +164,8 @@ class Gateway:
                 policy_versions=PolicyVersions(self._changes),
                 policies=lambda: self._library.policies,
                 activation_of=self._library.activation_of,
+                profiles=Profiles(self._changes),
+                rollouts=Rollouts(self._changes),
                 encryption=secrets.encryption,
                 pepper=secrets.pepper,
                 clock=self.house.clock,
@@ -161,7 +176,8 @@ class Gateway:
             ),
             [
                 models.router(self.house),
-                requests.router(self.house, FreshRequests(self._requests, self._journal)),
+                requests.router(self.house, log, outcomes),
+                feedback.router(self.house, log, outcomes),
                 health.router(self.house.meter, is_serving=lambda: self._is_serving, degraded=self.degraded),
                 *self._background.routers,
             ],
@@ -180,6 +196,7 @@ class Gateway:
     def degraded(self) -> tuple[str, ...]:
         """What is not as it should be, in words for an operator."""
         states = [*self._journal.state.degraded(), *self._treasury.degraded(), *self._library.degraded()]
+        states += self._profiles.degraded()
         states += [*self._vault.degraded(self.settings), *self._background.degraded(), *self._herald.degraded()]
         keys = self._keys.state
         if keys.last_error is not None:
@@ -201,6 +218,7 @@ class Gateway:
         self._herald.watch(meter)
         self._bookkeeper.watch(meter)
         self._library.watch(meter)
+        self._profiles.watch(meter)
         house.lanes.watch(meter)
         house.health.watch(meter)
         self._memory.watch(meter)
@@ -216,6 +234,8 @@ class Gateway:
         await self._library.start(on_change=self._config_file.ask)
         if self._vault.opened or self._library.rolled_back:
             self._take_up(*self._catalog(self.settings, self._library.policies))
+        await self._profiles.start(on_change=self._use_profiles)
+        self._use_profiles()
         self._listings.ask(self.house.catalog.upstreams, self._config_file.ask)
         self._journal.start()
         await self._treasury.start()
@@ -242,6 +262,7 @@ class Gateway:
             await self._keys.close()
             await self._vault.close()
             await self._library.close()
+            await self._profiles.close()
             await self._listings.close()
             await self._bookkeeper.close()
             await self._treasury.close(within_s=_SETTLE_S)
@@ -251,6 +272,7 @@ class Gateway:
                 await upstream.close()
             await self._graders.close()
             await self._requests.close()
+            await self._outcome_connections.close()
             await self._changes.close()
             self.house.access_log.flush()
 
@@ -311,6 +333,7 @@ class Gateway:
         await self._keys.refresh()
         await self._vault.refresh()
         await self._library.refresh()
+        await self._profiles.refresh()
 
     def _take_up(self, fresh: Catalog, upstreams: dict[UpstreamIdentity, Upstream]) -> None:
         """Serve from another catalog. The upstreams are the serving ones where settings and key are the same."""
@@ -320,8 +343,12 @@ class Gateway:
         for upstream in retired:
             asyncio.get_running_loop().call_later(delay_s, lambda gone: asyncio.ensure_future(gone.close()), upstream)
         self._upstreams = upstreams
-        self.house.catalog = fresh
+        self.house.catalog = with_profiles(fresh, self._profiles.profiles)
         self._listings.ask(fresh.upstreams, self._config_file.ask)
+
+    def _use_profiles(self) -> None:
+        """Decide by the profiles in force from now on; requests under way keep the catalog they began with."""
+        self.house.catalog = with_profiles(self.house.catalog, self._profiles.profiles)
 
 
 async def _prepare(url: str, secrets: HomeSecrets, *, accepts_new_pepper: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -10,7 +11,8 @@ from gateway.difficulty.rules import Label, label
 from gateway.domain.arm import Strategy
 from gateway.domain.key import Names
 from gateway.domain.model import Model
-from gateway.flow.house import ActivePolicy
+from gateway.domain.profile import Profile
+from gateway.flow.house import ActivePolicy, Catalog
 from gateway.policy.arms import KnownVerifier
 from gateway.policy.document import LabelDocument
 from gateway.policy.facts import Defaults
@@ -31,6 +33,12 @@ def put_in_force(
     """Every policy, ready to decide, by its name. ``verifiers`` are those that there are, by default none."""
     known = known_verifiers(verifiers or {})
     return {name: _active(policy, models, defaults, known) for name, policy in policies.items()}
+
+
+def with_profiles(catalog: Catalog, profiles: Mapping[str, Profile]) -> Catalog:
+    """The catalog with what calibration says of its policies today, by their names."""
+    policies = {name: replace(policy, profile=profiles.get(name)) for name, policy in catalog.policies.items()}
+    return replace(catalog, policies=policies)
 
 
 def known_verifiers(verifiers: Mapping[str, Verifier]) -> dict[str, KnownVerifier]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +14,9 @@ from gateway.commands.running import caller_key, get
 from gateway.commands.search_tree import print_tree
 from gateway.errors import NotFound
 from gateway.settings import places
+
+_CALL = ("attempt", "upstream", "model", "result", "status", "first_byte_s", "total_s", "cost_usd", "error")
+_OUTCOME = ("source", "score", "at", "by", "weight", "probability", "comment")
 
 
 @click.group()
@@ -38,14 +41,20 @@ def show(request_id: str, as_tree: bool, as_json: bool) -> None:
             raise NotFound("this request was answered by a single call; only one whose arm searches has a tree")
         print_tree(search)
         return
-    calls = record.pop("calls", None) or []
+    calls, outcomes = record.pop("calls", None) or [], record.pop("outcomes", None) or []
     print_rows(("field", "value"), [{"field": name, "value": text} for name, text in _flat(record)])
     if search is not None:
         click.echo(f"\n{search['strategy']} of {len(search['draws'])} draws: {search['reason']}; --tree draws them")
     if calls:
         click.echo()
-        columns = ("attempt", "upstream", "model", "result", "status", "first_byte_s", "total_s", "cost_usd", "error")
-        print_rows(columns, [{name: _text(call.get(name)) for name in columns} for call in calls])
+        _print_table(_CALL, calls)
+    if outcomes:
+        click.echo()
+        _print_table(_OUTCOME, outcomes)
+
+
+def _print_table(columns: Sequence[str], things: Sequence[Mapping[str, Any]]) -> None:
+    print_rows(columns, [{name: _text(thing.get(name)) for name in columns} for thing in things])
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -9,7 +10,9 @@ from typing import Any, Protocol
 from fastapi import APIRouter, Request, Response
 
 from gateway.dialects.json_bytes import dumps
+from gateway.domain.identity import id_time
 from gateway.domain.money import show
+from gateway.domain.outcome import Outcome
 from gateway.domain.plan import Plan
 from gateway.domain.record import CallRecord, RequestRecord
 from gateway.domain.search_record import SearchRecord
@@ -20,14 +23,20 @@ from gateway.http.access import admitted
 from gateway.http.openapi import UNAUTHENTICATED, refusals
 
 
+class OutcomeLog(Protocol):
+    """Where outcomes can be read."""
+
+    async def of_request(self, request_id: str, begun_at: float, *, key_id: str) -> Sequence[Outcome]: ...
+
+
 class RequestLog(Protocol):
     """Where finished requests can be read."""
 
     async def find(self, request_id: str) -> RequestRecord | None: ...
 
 
-def router(house: House, log: RequestLog) -> APIRouter:
-    """The records of ``log``, each visible to the key that made the request, and to those with a role."""
+def router(house: House, log: RequestLog, outcomes: OutcomeLog) -> APIRouter:
+    """The records of ``log`` and what is known of their answers, for the key that made the request and for roles."""
     routes = APIRouter(tags=["requests"])
 
     @routes.get(
@@ -43,16 +52,18 @@ def router(house: House, log: RequestLog) -> APIRouter:
             raise NotFound(
                 "no request with this id was made with this key; the id is in the answer's x-ponder-request-id header"
             )
-        return Response(dumps(as_json(record)), media_type="application/json")
+        begun_at = id_time(record.id)
+        known = () if begun_at is None else await outcomes.of_request(record.id, begun_at, key_id=record.key_id)
+        return Response(dumps(as_json(record, known)), media_type="application/json")
 
     return routes
 
 
-def as_json(record: RequestRecord) -> dict[str, Any]:
+def as_json(record: RequestRecord, outcomes: Sequence[Outcome] = ()) -> dict[str, Any]:
     """The record as the API shows it: money as decimal text, times in seconds."""
     return {
         "id": record.id,
-        "started_at": datetime.fromtimestamp(record.started_at, UTC).isoformat(timespec="milliseconds"),
+        "started_at": _time(record.started_at),
         "key": record.key_id,
         "endpoint": record.endpoint,
         "dialect": record.dialect.value,
@@ -73,6 +84,19 @@ def as_json(record: RequestRecord) -> dict[str, Any]:
         "plan": None if record.plan is None else _plan(record.plan),
         "calls": [_call(call) for call in record.calls],
         "search": None if record.search is None else _search(record.search),
+        "outcomes": [_outcome(outcome) for outcome in outcomes],
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "source": outcome.source,
+        "score": outcome.score,
+        "at": _time(outcome.at),
+        "by": outcome.key_id,
+        "weight": outcome.weight,
+        "probability": outcome.probability,
+        "comment": outcome.comment,
     }
 
 
@@ -159,6 +183,10 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "service_tier": usage.service_tier,
         "raw": dict(usage.raw),
     }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _seconds(value: float | None) -> float | None:

@@ -41,14 +41,27 @@ class FreshRequests:
     async def find(self, request_id: str) -> RequestRecord | None:
         """The request with this id; waits for records on their way, at most two seconds."""
         record = await self._requests.find(request_id)
-        if record is None and self._queue.waiting:
-            try:
-                async with asyncio.timeout(_FLUSH_WAIT_S):
-                    await self._queue.flush()
-            except TimeoutError:
-                return None
+        if record is None and await self._flushed():
             record = await self._requests.find(request_id)
         return record
+
+    async def find_by_answer(self, answer_id: str) -> RequestRecord | None:
+        """The request whose answer has this id of its provider's; waits in the same way."""
+        origin = await self._requests.find_answer(answer_id)
+        if origin is None and await self._flushed():
+            origin = await self._requests.find_answer(answer_id)
+        return None if origin is None else await self._requests.find(origin.request_id)
+
+    async def _flushed(self) -> bool:
+        """Whether records were on their way, and now have arrived."""
+        if not self._queue.waiting:
+            return False
+        try:
+            async with asyncio.timeout(_FLUSH_WAIT_S):
+                await self._queue.flush()
+        except TimeoutError:
+            return False
+        return True
 
 
 class StoredAnswers:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from sqlalchemy import Dialect, Table, delete, func, insert, select
+from sqlalchemy import ColumnElement, Dialect, Table, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.limits import Period, period_start, window
 from gateway.store.balances import CHARGED_NANOS, HAIR_S, utc_day
 from gateway.store.base import Database, open_async, translating
+from gateway.store.calibration_tables import outcomes
 from gateway.store.tables import draws, request_texts, requests, spent_before
 
 _DELETED_AT_ONCE = 500
@@ -41,13 +42,21 @@ class Retention:
         deleted = 0
         while (count := await self._delete_some_requests(before, now)) is not None:
             deleted += count
+        # By themselves: an outcome may be of a request whose record never came.
+        while await self._delete_some_outcomes(before):
+            pass
         return deleted
 
     async def delete_texts(self, before: float) -> int:
-        """Delete the stored prompts and answers of requests begun before a moment; returns how many."""
+        """Delete the stored prompts and answers of requests begun before a moment, and comments on these.
+
+        Returns how many prompts there were.
+        """
         deleted = 0
         while (count := await self._delete_some_texts(before)) is not None:
             deleted += count
+        while await self._delete_some_comments(before):
+            pass
         return deleted
 
     async def _delete_some_requests(self, before: float, now: float) -> int | None:
@@ -77,12 +86,32 @@ class Retention:
                 chosen = request_texts.c.started_at <= last
                 return (await connection.execute(delete(request_texts).where(chosen))).rowcount
 
+    async def _delete_some_outcomes(self, before: float) -> bool:
+        with translating(self._database):
+            async with self._engine.begin() as connection:
+                last = await _last_of_some(connection, outcomes, before)
+                if last is not None:
+                    await connection.execute(delete(outcomes).where(outcomes.c.started_at <= last))
+                return last is not None
 
-async def _last_of_some(connection: AsyncConnection, table: Table, before: float) -> float | None:
+    async def _delete_some_comments(self, before: float) -> bool:
+        has_comment = outcomes.c.comment.is_not(None)
+        with translating(self._database):
+            async with self._engine.begin() as connection:
+                last = await _last_of_some(connection, outcomes, before, has_comment)
+                if last is not None:
+                    chosen = (outcomes.c.started_at <= last, has_comment)
+                    await connection.execute(update(outcomes).where(*chosen).values(comment=None))
+                return last is not None
+
+
+async def _last_of_some(
+    connection: AsyncConnection, table: Table, before: float, *conditions: ColumnElement[bool]
+) -> float | None:
     """When the last of the oldest rows began, of as many as are deleted at once; None where there are none."""
     oldest = (
         select(table.c.started_at)
-        .where(table.c.started_at < before)
+        .where(table.c.started_at < before, *conditions)
         .order_by(table.c.started_at)
         .limit(_DELETED_AT_ONCE)
     )

@@ -41,6 +41,18 @@ def test_a_record_is_shown_as_a_table(run: Ponder) -> None:
     assert "error" not in result.output.split("attempt")[0]
 
 
+def test_outcomes_are_shown_as_a_table(run: Ponder) -> None:
+    """What is known of the answer stands below the calls, one row per source; without any, nothing is said."""
+    said = {"source": "user", "score": 0.25, "at": "2026-11-22T12:00:00.000+00:00", "by": "default", "comment": None}
+    for outcomes, is_shown in (([said], True), ([], False)):
+        record = {**_RECORD, "outcomes": outcomes}
+        with answering({f"/v1/requests/{_ID}": (200, record)}, key="sk-1") as (url, _):
+            result = run("request", "show", _ID, PONDER_PORT=_port(url), PONDER_KEY="sk-1")
+        assert result.exit_code == 0
+        assert ("0.25" in result.output.split("attempt")[1]) is is_shown
+        assert ("probability" in result.output) is is_shown
+
+
 def test_json_is_the_record_itself(run: Ponder) -> None:
     """With --json the record is printed as the gateway told it."""
     with answering({f"/v1/requests/{_ID}": (200, _RECORD)}) as (url, _):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 
-from gateway.domain.identity import new_id, new_request_id
+from gateway.domain.identity import id_time, new_id, new_request_id
 
 
 def test_an_id_is_a_uuid_of_version_7_for_its_moment() -> None:
@@ -21,6 +21,14 @@ def test_ids_sort_by_time_and_do_not_repeat() -> None:
     early, late = new_request_id(1.000), new_request_id(1.001)
     assert early < late
     assert len({new_request_id(1.0) for _ in range(1000)}) == 1000
+
+
+def test_an_id_tells_its_time() -> None:
+    """To the millisecond, in whatever form it is written; what was not made from a time tells none."""
+    made = new_request_id(1_795_318_569.1234)
+    assert id_time(made) == id_time(made.upper()) == id_time(made.replace("-", "")) == 1_795_318_569.123
+    assert id_time("b9a2cb0c-5d06-4a3b-8d0d-6a6a6a6a6a6a") is None
+    assert id_time("chatcmpl-1") is None
 
 
 def test_short_ids_sort_by_time() -> None:

@@ -22,9 +22,11 @@ from gateway.ports import Clock
 from gateway.store.changes import Changes
 from gateway.store.keys import Keys
 from gateway.store.policies import PolicyVersions
+from gateway.store.profiles import Profiles
 from gateway.store.provider_keys import ProviderKeys
 from gateway.store.reconciliations import Reconciliations
 from gateway.store.requests import Requests
+from gateway.store.rollouts import Rollouts
 from gateway.store.teams import Teams
 
 
@@ -45,6 +47,8 @@ class Desk:
     policy_versions: PolicyVersions
     policies: Callable[[], Mapping[str, Policy]]
     activation_of: Callable[[str], Activation | None]
+    profiles: Profiles
+    rollouts: Rollouts
     encryption: EncryptionKeys
     pepper: Pepper
     clock: Clock

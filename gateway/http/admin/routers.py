@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from gateway.http.admin import audit, budgets, keys, policies, provider_keys, reconciliations, teams, traffic
+from gateway.http.admin import (
+    audit,
+    budgets,
+    keys,
+    policies,
+    profiles,
+    provider_keys,
+    reconciliations,
+    teams,
+    traffic,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     teams.routes,
@@ -12,6 +22,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     budgets.routes,
     provider_keys.routes,
     policies.routes,
+    profiles.routes,
     audit.routes,
     traffic.routes,
     reconciliations.routes,

@@ -9,8 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.store.changes import Changes
+from gateway.store.profiles import Profiles
 from tests.http.admin.administrator import Administrator, fresh
 from tests.policy.documents import policy_text, write_policy
+from tests.store.profiles import changed
+from tests.store.profiles import document as document_of
+from tests.store.records import NOON
+from tests.store.tenants import ADMIN as BOSS
 from tests.upstreams.gateway_process import GatewayProcess, awaited
 
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
@@ -39,6 +45,13 @@ NEEDED = {
     ("get", "/admin/policies/{name}/versions"): VIEWER,
     ("post", "/admin/policies/{name}/rollback"): OPERATOR,
     ("post", "/admin/policies/{name}/release"): OPERATOR,
+    ("get", "/admin/profiles"): VIEWER,
+    ("get", "/admin/profiles/{policy}/versions"): VIEWER,
+    ("get", "/admin/profiles/{policy}/versions/{number}"): VIEWER,
+    ("get", "/admin/profiles/{policy}/activations"): VIEWER,
+    ("get", "/admin/profiles/{policy}/canaries"): VIEWER,
+    ("post", "/admin/profiles/{policy}/activate"): OPERATOR,
+    ("post", "/admin/profiles/{policy}/rollback"): OPERATOR,
     ("get", "/admin/audit"): VIEWER,
     ("get", "/admin/requests"): VIEWER,
     ("get", "/admin/spend"): VIEWER,
@@ -46,6 +59,7 @@ NEEDED = {
 }
 """Every operation → the least role that may."""
 
+_NEVER = NOON + 9e8
 _DAY = [{"period": "day", "amount_usd": "1"}]
 
 
@@ -58,6 +72,7 @@ def _bodies() -> dict[tuple[str, str], Any]:
         ("put", "/admin/keys/{key}/budgets/{period}"): {"amount_usd": "2"},
         ("put", "/admin/teams/{team}/budgets/{period}"): {"amount_usd": "2"},
         ("put", "/admin/provider-keys/{upstream}"): {"key": "sk-of-a-provider"},
+        ("post", "/admin/profiles/{policy}/activate"): {"number": 2},
     }
 
 
@@ -89,6 +104,19 @@ def versions(admin: Administrator, home: Path) -> list[str]:
     return digests
 
 
+@pytest.fixture(scope="module")
+def profile(home: Path, administered: GatewayProcess) -> str:
+    """The policy of a profile with two versions."""
+
+    async def publish(changes: Changes) -> str:
+        for number, arm in ((1, "fast"), (2, "think")):
+            await Profiles(changes).publish(document_of("roles", arm=arm), number=number, expires_at=_NEVER, by=BOSS)
+        return "roles"
+
+    assert administered.address
+    return changed(home, publish)
+
+
 def _operations(document: dict[str, Any]) -> set[tuple[str, str]]:
     return {
         (method, path) for path, methods in document["paths"].items() if path.startswith("/admin") for method in methods
@@ -108,6 +136,7 @@ def test_a_role_suffices_or_is_named(
     admin: Administrator,
     callers: dict[str | None, Administrator],
     versions: list[str],
+    profile: str,
     *,
     method: str,
     path: str,
@@ -119,9 +148,10 @@ def test_a_role_suffices_or_is_named(
     admin.ask("POST", "/policies/roles/release")
     if path.endswith("/release"):
         admin.done("POST", "/policies/roles/rollback")
+    admin.ask("POST", f"/profiles/{profile}/activate", {"number": 1})
     changes = admin.get("/audit", limit=1)["data"][0]["number"]
     named = {"team": team["id"], "key": key["id"], "period": "day", "upstream": "acme"}
-    whole = path.removeprefix("/admin").format(**named, name="roles", digest=versions[0])
+    whole = path.removeprefix("/admin").format(**named, name="roles", digest=versions[0], policy=profile, number=1)
     query = {"by": "key"} if path == "/admin/spend" else {}
     answer = callers[role].ask(method, whole, _bodies().get((method, path)), params=query)
     needed = NEEDED[method, path]
