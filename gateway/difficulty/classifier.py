@@ -1,10 +1,10 @@
 """The learned classifier: from a prompt to its category and to who is likely to succeed at it.
 
 Two linear maps over the same vector. The first gives the category. The second gives the cell, the
-finest kind of work in the training data; the empirical-Bayes success rates of the cells that a prompt
-may belong to, averaged, are corrected by a few features inside the family of cells, where difficulty
-depends on more than the kind of work. Cells carry nearly all that is known of success, text features
-little more (measured in training_report.md).
+finest kind of work in the training data, by way of a few sums that cells are told from; the
+empirical-Bayes success rates of the cells that a prompt may belong to, averaged, are corrected by a few
+features inside the family of cells, where difficulty depends on more than the kind of work. Cells carry
+nearly all that is known of success, text features little more (measured in training_report.md).
 
 What is asked in a prompt is never obeyed here: its text ends in closed labels and numbers.
 """
@@ -81,10 +81,13 @@ class Learned:
         # the map already, and only the far ones are left to be cut.
         self._least = weights.mean - np.float32(FURTHEST) * weights.scale
         self._most = weights.mean + np.float32(FURTHEST) * weights.scale
+        self._first_category = len(weights.directions)
+        self._first_expert = self._first_category + len(weights.category_bias)
         experts = np.zeros((len(weights.families) * len(_ANCHORS), CELL_FEATURES), dtype=np.float32)
         experts[:, _DIFFICULTY] = weights.experts[..., 2:].reshape(-1, len(DIFFICULTY)) / np.float32(HAND_SCALE)
-        maps = np.concatenate((weights.cell_map, weights.category_map[:, :CELL_FEATURES], experts))
-        bias = np.concatenate((weights.cell_bias, weights.category_bias, np.zeros(len(experts), np.float32)))
+        maps = np.concatenate((weights.directions, weights.category_map[:, :CELL_FEATURES], experts))
+        bias = np.zeros(len(maps), dtype=np.float32)
+        bias[self._first_category : self._first_expert] = weights.category_bias
         hand_map = maps[:, : len(FEATURES)] * (np.float32(HAND_SCALE) / weights.scale)
         text_map = maps[:, len(FEATURES) :] * np.float32(EMBEDDING_SCALE)
         self._map = np.column_stack((hand_map, bias - hand_map @ weights.mean, text_map))
@@ -127,8 +130,9 @@ class Learned:
         embedded = self._embedding.embed(text)
         hand = np.maximum(np.minimum(measure(text), self._most), self._least)
         found = self._map @ np.concatenate((hand, _ONE, embedded[:DIMENSIONS]))
-        first, behind = len(self.weights.cells), len(self.weights.cells) + len(self.weights.category_bias)
-        cells = found[:first]
+        first, behind = self._first_category, self._first_expert
+        cells = self.weights.cell_map @ found[:first]
+        cells += self.weights.cell_bias
         cells -= np.maximum.reduce(cells)
         np.exp(cells, out=cells)
         categories = softmax((found[first:behind] + self._ends_map @ embedded[DIMENSIONS:]).tolist())

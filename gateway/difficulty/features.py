@@ -134,12 +134,12 @@ def _shape(text: str) -> Iterable[float]:
     n_lines, n_words = len(line_lengths), max(1, len(words))
     indented = text.startswith((" ", "\t")) + text.count("\n ") + text.count("\n\t")
     end = text.rstrip()[-1:]
+    stops, questions = text.count(". ") + text.count(".\n"), text.count("?")
+    if not is_ascii:
+        stops += text.count("。") + text.count("।")
+        questions += text.count("？") + text.count("؟")
     return (
-        log1p(len(text)),
-        log1p(len(words)),
-        log1p(n_lines - 1),
-        log1p(sum(word_lengths) / n_words),
-        log1p(len(text) / n_lines),
+        *map(log1p, (len(text), len(words), n_lines - 1, sum(word_lengths) / n_words, len(text) / n_lines)),
         log1p(max(line_lengths)),
         1 - len(set(line_lengths)) / n_lines,
         line_lengths.count(0) / n_lines,
@@ -153,8 +153,8 @@ def _shape(text: str) -> Iterable[float]:
         sum(digits) / max(1, len(digits)) / 8,
         log1p(_largest(numbers)) / 8,
         log1p(len([number for number in numbers if "." in number])),
-        log1p(text.count(". ") + text.count(".\n") + text.count("。") + text.count("।")),
-        log1p(text.count("?") + text.count("？") + text.count("؟")),
+        log1p(stops),
+        log1p(questions),
         end in {"?", "？", "؟"},
         text[:1].islower(),
         is_ascii,
@@ -166,5 +166,8 @@ _LARGEST = 1e12
 
 def _largest(numbers: list[str]) -> float:
     """The largest of these by its whole part; those in other digits than ours count as nothing."""
+    together = " ".join(numbers)
+    if together.isascii() and "." not in together and "," not in together:
+        return min(max(map(float, numbers), default=0.0), _LARGEST)
     wholes = {number.partition(".")[0].replace(",", "") for number in numbers}
     return min(max((float(whole) for whole in wholes if whole.isascii()), default=0.0), _LARGEST)

@@ -16,7 +16,7 @@ from gateway.difficulty.features import FEATURES
 from gateway.errors import ConfigurationError
 
 Floats = NDArray[np.float32]
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Weights:
     scale: Floats
     category_map: Floats
     category_bias: Floats
+    directions: Floats
+    """The few sums of the vector's beginning that cells are told from; ``cell_map`` is over them."""
     cell_map: Floats
     cell_bias: Floats
     rates: Floats

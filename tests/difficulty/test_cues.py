@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.difficulty.cues import CUES, ZONES, count_cues
 
@@ -48,3 +50,11 @@ def test_cues_tell_where_they_stand() -> None:
     assert "summarize" not in _found("Summarize: " + filling, "last")
     assert "summarize" in _found(filling + "Summarize!", "last")
     assert "summarize" not in _found(filling + "Summarize!", "first")
+
+
+@given(
+    st.lists(st.sampled_from(["Summarize", "it", "C", "3po", "x_plan", "(story)", "\t", "1.5", "\x00"])).map(" ".join)
+)
+def test_words_are_the_same_with_an_apostrophe_in_the_text(text: str) -> None:
+    """Texts without apostrophes are parted in a quicker way, which finds the same words."""
+    assert count_cues(text) == count_cues(text + " '")

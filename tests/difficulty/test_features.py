@@ -45,6 +45,7 @@ def test_numbers_are_measured_by_size() -> None:
     """A larger number gives a larger feature, with or without separators."""
     assert _value("7", "largest_number") < _value("700", "largest_number")
     assert _value("1,000,000", "largest_number") == _value("1000000", "largest_number")
+    assert _value("12 300 7", "largest_number") == _value("12 300.5 7", "largest_number")
 
 
 @given(st.text(max_size=300))

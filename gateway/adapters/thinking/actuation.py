@@ -42,8 +42,10 @@ def _leave(draft: Draft) -> bool:
     """Nothing is wished: thinking stays as it is, unless the request could not be served with it."""
     if not thinks_anyway(draft):
         return False
+    if not draft.capability.can_stop_thinking:
+        return True
     reason = reason_not_to_think(draft, has_budget=draft.members("thinking").get("type") == "enabled")
-    if reason is None or not draft.capability.can_stop_thinking:
+    if reason is None:
         return True
     write(draft, SWITCHED_OFF)
     draft.remark(f"thinking switched off: {reason}")

@@ -37,9 +37,9 @@ def reason_not_to_think(draft: Draft, *, has_budget: bool) -> str | None:
         or (capability.forced_tools is Taken.WITHOUT_BUDGET and has_budget)
     ):
         return "the request forces a tool call, which this model takes only without thinking"
-    if ends_in_answer(draft) and capability.prefill is Taken.WITHOUT_THINKING:
+    if capability.prefill is Taken.WITHOUT_THINKING and ends_in_answer(draft):
         return "the conversation ends in a begun answer, which this model takes only without thinking"
-    if draft.is_chat and has_tools(draft) and capability.tools_in_chat is Taken.WITHOUT_THINKING:
+    if capability.tools_in_chat is Taken.WITHOUT_THINKING and draft.is_chat and has_tools(draft):
         return "this model takes tools in Chat Completions only without thinking, with it in the Responses API"
     if not capability.thinks_unstreamed and not draft.is_stream:
         return "this model thinks only in streams"
@@ -53,11 +53,11 @@ def reason_not_to_think(draft: Draft, *, has_budget: bool) -> str | None:
 def drop_excluded(draft: Draft, *, is_thinking: bool) -> None:
     """Take away, each with a remark, what the provider would refuse beside the thinking there is now."""
     capability = draft.capability
-    if forces_tools(draft) and capability.forced_tools is Taken.NEVER:
+    if capability.forced_tools is Taken.NEVER and forces_tools(draft):
         others = {name: value for name, value in draft.members("tool_choice").items() if name not in {"type", "name"}}
         draft.set("tool_choice", {**others, "type": "auto"} if draft.is_messages else "auto")
         draft.remark("tool_choice sent as auto: this model cannot be forced to call a tool")
-    if ends_in_answer(draft) and capability.prefill is Taken.NEVER:
+    if capability.prefill is Taken.NEVER and ends_in_answer(draft):
         messages = list(draft.get("messages"))
         while len(messages) > 1 and _is_answer(messages[-1]):  # several count as one
             messages.pop()
