@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ _RUN = (
     "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
     "runpy.run_module('calibrator.prm.reward_model', run_name='__main__', alter_sys=True)"
 )
-_LEARNING_RATES = {"head": 1e-2, "all": 3e-4}
+_LEARNING_RATES = {"head": 1e-2, "all": 3e-4, "layers": 3e-3}
 
 
 class _Boundary(click.ParamType[Boundary]):
@@ -110,6 +111,7 @@ def prm() -> None:
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file of labels.")
 @click.option("--model", "name", help="A model of ponder.yaml, served by vLLM.")
+@click.option("--completer", help="Another model, of the same tokenizer, that completes prefixes: a stronger one.")
 @click.option("--chains", type=click.IntRange(1), default=4, show_default=True, help="Answers to each item.")
 @click.option("--per-prefix", type=click.IntRange(0), default=8, show_default=True, help="Completions of each prefix.")
 @click.option("--adaptive/--not-adaptive", default=True, help="Draw half of them first, no more where they agree.")
@@ -159,13 +161,11 @@ async def _label(
     method = Method(
         given["chains"], given["per_prefix"], boundary, given["max_tokens"], given["seed"], given["adaptive"]
     )
-    model, upstream = _model(name)
-    try:
-        completions = Completions(upstream, model, temperature=given["temperature"], timeout_s=given["timeout_s"])
-        if given["cap"] is None and model.price != FREE:
-            raise ConfigurationError(f"model {name} is not free: say --spend-at-most-usd")
+    async with AsyncExitStack() as opened:
+        writers = [await _writer(each, given, opened) for each in (name, given["completer"]) if each is not None]
         run = {
             "model": name,
+            "completer": given["completer"],
             "chains": method.chains,
             "per_prefix": method.per_prefix,
             "adaptive": method.is_adaptive,
@@ -177,7 +177,7 @@ async def _label(
         with LabelFile(out, run) as labels, Shown(len(items), lambda: labels.log.spent) as shown:
             purse = Purse(given["cap"], lambda: labels.log.spent)
             labelling = Labelling(
-                completions, labels, method, purse, concurrency=given["concurrency"], advance=shown.advance
+                writers[0], writers[-1], labels, method, purse, concurrency=given["concurrency"], advance=shown.advance
             )
             fault: PonderError | None = None
             try:
@@ -185,8 +185,15 @@ async def _label(
             except PonderError as raised:
                 fault = raised
             return labels.log, labelling.refused, fault
-    finally:
-        await upstream.close()
+
+
+async def _writer(name: str, given: dict[str, Any], opened: AsyncExitStack) -> Completions:
+    """What calls a model of ponder.yaml. Raises ConfigurationError where it costs something and nothing is capped."""
+    model, upstream = _model(name)
+    opened.push_async_callback(upstream.close)
+    if given["cap"] is None and model.price != FREE:
+        raise ConfigurationError(f"model {name} is not free: say --spend-at-most-usd")
+    return Completions(upstream, model, temperature=given["temperature"], timeout_s=given["timeout_s"])
 
 
 def _model(name: str) -> tuple[Model, Upstream]:
@@ -235,6 +242,13 @@ def _print_labels(log: Log, refused: list[str], *, as_json: bool) -> None:
     show_default=True,
     help="Train the head alone, or all weights: for small models.",
 )
+@click.option(
+    "--added-layers",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Fresh layers on top of a base that stays as it is: of the Llama and Qwen families.",
+)
 @click.option("--template", default=PLAIN_TEMPLATE, show_default=True, help="What it reads; ends with {steps}.")
 @click.option("--epochs", type=click.IntRange(1), default=4, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), show_default="by --tune")
@@ -258,6 +272,8 @@ def train(
     template = template.replace("\\n", "\n")  # as it is written in a shell
     if not template.endswith("{steps}") or template.count("{steps}") != 1 or template.count("{question}") > 1:
         raise click.UsageError("--template ends with {steps}, and may name {question} once before")
+    if given["added_layers"] and tune == "all":
+        raise click.UsageError("--added-layers leaves the base as it is: take it, or --tune all")
     _run(
         python,
         {
@@ -267,7 +283,7 @@ def train(
             "out": str(out),
             "template": template,
             "tunes_all": tune == "all",
-            "learning_rate": learning_rate or _LEARNING_RATES[tune],
+            "learning_rate": learning_rate or _LEARNING_RATES["layers" if given["added_layers"] else tune],
             **given,
         },
     )

@@ -1,5 +1,9 @@
 """Labelling: chains of every item, completions of every prefix of them, each written down as it comes.
 
+Prefixes may be completed by another model than the one whose chains they are, of the same tokens: a stronger
+completer makes labels that vary less, since it seldom fails where the prefix is right (Math-Shepherd,
+arXiv 2312.08935, section 5).
+
 What fails for good stops the run; what was under way then is still waited for, written down and paid.
 """
 
@@ -11,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate, count, islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from calibrator.prm.completions import Completion, Completions, Spent
 from calibrator.prm.items import Item
@@ -19,7 +23,7 @@ from calibrator.prm.labels import Chain, LabelFile, name_of, row_of
 from calibrator.prm.purse import Purse
 from calibrator.prm.rollouts import still_wanted
 from gateway.domain.money import Usd, show
-from gateway.errors import PonderError, UpstreamError, UpstreamRefused, UpstreamTimedOut
+from gateway.errors import ConfigurationError, PonderError, UpstreamError, UpstreamRefused, UpstreamTimedOut
 from gateway.search.steps import Boundary, Mark, split
 
 _Answer = TypeVar("_Answer")
@@ -44,11 +48,12 @@ class Method:
 
 
 class Labelling:
-    """One run over some items. ``advance`` is told of progress, in items."""
+    """One run over some items. ``completer`` goes on from prefixes; ``advance`` is told of progress, in items."""
 
     def __init__(
         self,
         completions: Completions,
+        completer: Completions,
         labels: LabelFile,
         method: Method,
         purse: Purse,
@@ -57,6 +62,7 @@ class Labelling:
         advance: Callable[[float], None],
     ) -> None:
         self._completions = completions
+        self._completer = completer
         self._labels = labels
         self._method = method
         self._purse = purse
@@ -67,8 +73,10 @@ class Labelling:
         self.refused: list[str] = []
         """Items that the model's server refused: too long, as a rule."""
 
-    async def run(self, items: Iterable[Item]) -> None:
+    async def run(self, items: Sequence[Item]) -> None:
         """Label them all. Raises BudgetExhausted at the spending cap, and UpstreamError where a server fails."""
+        if self._completer is not self._completions:
+            await self._check_tokens(items)
         left = iter(items)
         await _all(self._work(left) for _ in range(self._workers))
 
@@ -80,7 +88,7 @@ class Labelling:
                 self.refused.append(item.id)
 
     async def _item(self, item: Item) -> None:
-        prompt = self._labels.log.prompts.get(item.id) or await self._tokenized(item)
+        prompt = self._labels.log.prompts.get(item.id) or await self._tokens(item, self._completions, "prompt")
         await _all(self._chain(item, prompt, number) for number in range(self._method.chains))
         chains = [self._labels.log.chains[item.id, number] for number in range(self._method.chains)]
         prefixes = {
@@ -93,24 +101,39 @@ class Labelling:
         if not prefixes:
             self._advance(share)
 
-    async def _tokenized(self, item: Item) -> tuple[int, ...]:
+    async def _check_tokens(self, items: Iterable[Item]) -> None:
+        """Raises ConfigurationError where the completer reads the first item that is not refused as other tokens."""
+        for item in items:
+            try:
+                read = [await self._tokens(item, each, "check") for each in (self._completions, self._completer)]
+            except UpstreamRefused:
+                continue
+            if read[0] != read[1]:
+                raise ConfigurationError(
+                    "the completer reads a prompt as other tokens than the model that answers it; "
+                    "it must have the same tokenizer and chat template"
+                )
+            return
+
+    async def _tokens(self, item: Item, reader: Completions, kind: Literal["prompt", "check"]) -> tuple[int, ...]:
         async def ask() -> tuple[tuple[int, ...], Spent]:
-            return await self._completions.tokenize(item.prompt)
+            return await reader.tokenize(item.prompt)
 
         def row(answer: tuple[tuple[int, ...], Spent]) -> Mapping[str, Any]:
-            return {"kind": "prompt", "item": item.id, "ids": answer[0], **_spent(answer[1])}
+            return {"kind": kind, "item": item.id, "ids": answer[0], **_spent(answer[1])}
 
-        ids, _ = await self._call(item, self._completions.prompt_ceiling(item.prompt), ask, row)
+        ids, _ = await self._call(item, reader.prompt_ceiling(item.prompt), ask, row)
         return ids
 
     async def _chain(self, item: Item, prompt: tuple[int, ...], number: int) -> None:
         if (item.id, number) not in self._labels.log.chains:
             await self._go_on(
                 item,
+                self._completions,
                 prompt,
-                self._method.max_tokens,
-                seed_of(self._method.seed, item.id, "", number),
                 lambda written: {**row_of(self._as_chain(item, number, written)), **_spent(written.spent)},
+                max_tokens=self._method.max_tokens,
+                seed=seed_of(self._method.seed, item.id, "", number),
             )
         self._advance(_CHAINS_SHARE / self._method.chains)
 
@@ -143,7 +166,9 @@ class Labelling:
 
         async def draw(number: int) -> None:
             seed = seed_of(self._method.seed, item.id, name, number)
-            await self._go_on(item, whole, room, seed, lambda written: row(number, written))
+            await self._go_on(
+                item, self._completer, whole, lambda written: row(number, written), max_tokens=room, seed=seed
+            )
 
         while wanted := still_wanted(
             self._labels.log.rollouts(item.id, name), self._method.per_prefix, is_adaptive=self._method.is_adaptive
@@ -155,15 +180,17 @@ class Labelling:
     async def _go_on(
         self,
         item: Item,
+        writer: Completions,
         ids: Sequence[int],
+        row: Callable[[Completion], Mapping[str, Any]],
+        *,
         max_tokens: int,
         seed: int,
-        row: Callable[[Completion], Mapping[str, Any]],
     ) -> None:
         async def ask() -> Completion:
-            return await self._completions.go_on(ids, max_tokens=max_tokens, seed=seed)
+            return await writer.go_on(ids, max_tokens=max_tokens, seed=seed)
 
-        await self._call(item, self._completions.ceiling(len(ids), max_tokens), ask, row)
+        await self._call(item, writer.ceiling(len(ids), max_tokens), ask, row)
 
     async def _call(
         self,

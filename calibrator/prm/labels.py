@@ -4,6 +4,7 @@ Each line is a JSON object whose `kind` says what it tells of:
 
 ``run``    how the labels are drawn, once, first; a run that is resumed must be asked for in the same way
 ``prompt`` an item's prompt in token ids, as its model's server reads it
+``check``  the same, asked for only to compare the tokens of two models
 ``chain``  one answer: its steps, the token at which each ends, whether it is right; imported ones: `values`
 ``draw``   one completion of a prefix, which is named by a digest of its tokens, and whether it ended right
 ``lost``   a call that failed and may have been charged
@@ -86,7 +87,7 @@ class Log:
                 self.chains[row["item"], row["number"]] = _chain(row)
             case "draw":
                 self.draws.setdefault((row["item"], row["prefix"]), {})[row["number"]] = row["is_right"]
-            case "lost":
+            case "check" | "lost":
                 pass
             case kind:
                 raise ValueError(f"a line of kind {kind!r}")

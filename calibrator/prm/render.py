@@ -47,6 +47,7 @@ def markdown(quality: Quality, name: str) -> str:
                 "best scored",
                 "weighted vote",
                 "oracle",
+                "best scored over majority",
             ),
             (
                 (

@@ -29,9 +29,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
+from calibrator.prm.added_layers import AddedLayers
 from calibrator.prm.labels import Chain, read_chains
 from calibrator.prm.quality import Scored
 from calibrator.prm.scored import write_scored
@@ -43,6 +44,8 @@ HELD_OUT: Final = "held_out.jsonl"
 _DEVICE: Final = "cuda" if torch.cuda.is_available() else "cpu"
 _WARM_UP_STEPS: Final = 20
 _WEIGHT_DECAY: Final = 0.01
+_LENGTHS_MIXED: Final = 1.2
+"""By how much chains of one batch differ in length, about."""
 _LARGEST_GRADIENT: Final = 1.0
 _SCORED_AT_ONCE: Final = 64
 
@@ -54,6 +57,13 @@ class Lesson:
     chain: Chain
     ids: tuple[int, ...]
     ends: tuple[int, ...]
+    start: int
+    """The token at which the steps begin."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells it from all others."""
+        return self.chain.item, self.chain.number
 
     @property
     def judged(self) -> list[tuple[int, float]]:
@@ -70,6 +80,7 @@ class Course:
     out: Path
     template: str
     tunes_all: bool
+    added_layers: int
     epochs: int
     learning_rate: float
     batch: int
@@ -159,7 +170,8 @@ def lessons_of(folder: Path, template: str, chains: Sequence[Chain]) -> list[Les
         token_ends = [end for _, end in read["offset_mapping"]]
         if len(token_ends) <= most:
             ends = tuple(max(bisect_right(token_ends, mark) - 1, 0) for mark in marks)
-            lessons.append(Lesson(chain, tuple(read["input_ids"]), ends))
+            start = bisect_right(token_ends, marks[0] - len(chain.steps[0]))
+            lessons.append(Lesson(chain, tuple(read["input_ids"]), ends, start))
     return lessons
 
 
@@ -174,20 +186,19 @@ def _epochs(
 ) -> Iterator[dict[str, float]]:
     """Train, and say the loss on both parts after every epoch."""
     torch.nn.init.zeros_(model.score.weight)  # it begins by saying one half of everything, and has no noise to unlearn
-    for each in model.base_model.parameters():
-        each.requires_grad_(course.tunes_all)
-    trained = [each for each in model.parameters() if each.requires_grad]
+    read = _reading(model, course)
+    trained = [each.requires_grad_() for each in read.trained]
     optimizer = torch.optim.AdamW(trained, lr=course.learning_rate, weight_decay=_WEIGHT_DECAY)
     steps = course.epochs * math.ceil(len(taught) / course.batch)
     pace = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / _WARM_UP_STEPS, 2 * (steps - step) / steps)
     )
-    order, read = random.Random(course.seed), _Reading(model, keeps=not course.tunes_all)  # noqa: S311 - reproducible
+    order = random.Random(course.seed)  # noqa: S311 - reproducible
     for number in range(1, course.epochs + 1):
         total, judged = 0.0, 0
-        for batch in _batches(order.sample(taught, len(taught)), course.batch):
+        for batch in _shuffled(taught, course.batch, order):
             loss, counted = read.loss(batch)
-            loss.backward()
+            (loss + read.loss_beside(batch)).backward()
             torch.nn.utils.clip_grad_norm_(trained, _LARGEST_GRADIENT)
             optimizer.step()
             pace.step()
@@ -199,17 +210,25 @@ def _epochs(
 
 
 class _Reading:
-    """What a model makes of judged steps; ``keeps`` what it read, where reading again would give the same."""
+    """What a model whose every weight learns makes of judged steps."""
 
-    def __init__(self, model: Any, *, keeps: bool) -> None:
+    def __init__(self, model: Any) -> None:
         self._model = model
-        self._kept: dict[tuple[str, int], Tensor] | None = {} if keeps else None
+
+    @property
+    def trained(self) -> Iterator[torch.nn.Parameter]:
+        """The weights that learn."""
+        return iter(self._model.parameters())
 
     def loss(self, batch: Sequence[Lesson]) -> tuple[Tensor, int]:
         """The mean loss over the judged steps of some chains, and how many they are."""
         values = torch.tensor([value for each in batch for _, value in each.judged], device=_DEVICE)
         logits = self._model.score(self._read(batch)).flatten()
         return binary_cross_entropy_with_logits(logits, values), len(values)
+
+    def loss_beside(self, batch: Sequence[Lesson]) -> Tensor | float:
+        """What is to be learnt beside the labels, of the chains that were just read."""
+        return 0.0
 
     def mean_loss(self, lessons: Sequence[Lesson]) -> float:
         """The mean loss over all judged steps, without learning from them."""
@@ -221,15 +240,68 @@ class _Reading:
         return total / judged
 
     def _read(self, batch: Sequence[Lesson]) -> Tensor:
-        if self._kept is None:
-            return _states(self._model, batch, [[end for end, _ in each.judged] for each in batch])
-        unread = [each for each in batch if (each.chain.item, each.chain.number) not in self._kept]
+        return _states(self._model, batch, _judged_ends(batch))
+
+
+class _HeadReading(_Reading):
+    """The same where the head alone learns; it keeps what it read, since reading again would give the same."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._kept: dict[tuple[str, int], Tensor] = {}
+
+    @property
+    def trained(self) -> Iterator[torch.nn.Parameter]:
+        """The head's weights."""
+        return iter(self._model.score.parameters())
+
+    def _read(self, batch: Sequence[Lesson]) -> Tensor:
+        unread = [each for each in batch if each.key not in self._kept]
         if unread:
             with torch.no_grad():
-                states = _states(self._model, unread, [[end for end, _ in each.judged] for each in unread])
+                states = _states(self._model, unread, _judged_ends(unread))
             parts = states.split([len(each.judged) for each in unread])
-            self._kept |= {(each.chain.item, each.chain.number): part for each, part in zip(unread, parts, strict=True)}
-        return torch.cat([self._kept[each.chain.item, each.chain.number] for each in batch])
+            self._kept |= {each.key: part for each, part in zip(unread, parts, strict=True)}
+        return torch.cat([self._kept[each.key] for each in batch])
+
+
+class _FreshReading(_Reading):
+    """The same where layers were put on a base, and only they and the head learn."""
+
+    def __init__(self, model: Any, added: AddedLayers) -> None:
+        super().__init__(model)
+        self._added = added
+        self._kept: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+
+    @property
+    def trained(self) -> Iterator[torch.nn.Parameter]:
+        """The fresh weights."""
+        return self._added.trained
+
+    def loss_beside(self, batch: Sequence[Lesson]) -> Tensor | float:
+        """How badly the fresh layers tell what the base expected of each token of the answers."""
+        return self._added.surprise_loss(self._known(batch), [each.start for each in batch])
+
+    def _read(self, batch: Sequence[Lesson]) -> Tensor:
+        return self._added.states(self._known(batch), _judged_ends(batch))
+
+    def _known(self, batch: Sequence[Lesson]) -> list[tuple[Tensor, Tensor]]:
+        self._kept |= {each.key: self._added.base_of(each.ids) for each in batch if each.key not in self._kept}
+        return [self._kept[each.key] for each in batch]
+
+
+def _reading(model: Any, course: Course) -> _Reading:
+    """How a model is read that learns in this way; nothing but what learns keeps gradients."""
+    for each in model.parameters():
+        each.requires_grad_(requires_grad=False)
+    if course.added_layers:
+        head = AutoModelForCausalLM.from_pretrained(course.base, dtype=torch.float32).get_output_embeddings()
+        return _FreshReading(model, AddedLayers(model, head.weight.detach().to(_DEVICE), course.added_layers))
+    return _Reading(model) if course.tunes_all else _HeadReading(model)
+
+
+def _judged_ends(batch: Sequence[Lesson]) -> list[list[int]]:
+    return [[end for end, _ in each.judged] for each in batch]
 
 
 def _states(model: Any, batch: Sequence[Lesson], ends: Sequence[Sequence[int]]) -> Tensor:
@@ -241,6 +313,14 @@ def _states(model: Any, batch: Sequence[Lesson], ends: Sequence[Sequence[int]]) 
     seen = pad_sequence([torch.ones(len(each.ids), dtype=torch.long) for each in batch], batch_first=True)
     read = model.base_model(input_ids=rows.to(_DEVICE), attention_mask=seen.to(_DEVICE), use_cache=False)
     return torch.cat([row[list(places)] for row, places in zip(read.last_hidden_state, ends, strict=True)])
+
+
+def _shuffled(lessons: Sequence[Lesson], size: int, order: random.Random) -> list[Sequence[Lesson]]:
+    """Batches in another order each time, of chains that are about as long as each other: little is filled up."""
+    alike = sorted(lessons, key=lambda each: len(each.ids) * order.uniform(1, _LENGTHS_MIXED))
+    batches = list(_batches(alike, size))
+    order.shuffle(batches)
+    return batches
 
 
 def _batches(lessons: Sequence[Lesson], size: int) -> Iterator[Sequence[Lesson]]:
@@ -256,6 +336,7 @@ def _describe(course: Course, losses: Sequence[dict[str, float]], taught: int, h
         "chains": taught,
         "held_out_chains": held_out,
         "held_out_share": course.held_out_share,
+        "added_layers": course.added_layers,
         "tuned": "all" if course.tunes_all else "head",
         "epochs": course.epochs,
         "learning_rate": course.learning_rate,

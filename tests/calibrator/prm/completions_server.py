@@ -22,10 +22,14 @@ QUESTION_ENDS = "?\n"
 
 
 class CompletionsServer(ProviderServer):
-    """It stops answering after ``answers`` answers, until released, and breaks off the first ``broken`` calls."""
+    """It stops answering after ``answers`` answers, until released, and breaks off the first ``broken`` calls.
 
-    def __init__(self, answers: int | None = None, broken: int = 0) -> None:
+    ``shift`` makes its tokens others than those of a server without it.
+    """
+
+    def __init__(self, answers: int | None = None, broken: int = 0, shift: int = 0) -> None:
         super().__init__()
+        self._shift = shift
         self._left = answers
         self._broken = broken
         self._released = asyncio.Event()
@@ -57,7 +61,7 @@ class CompletionsServer(ProviderServer):
         prompt = "".join(f"{each['content']}\n" for each in body["messages"])
         choice = {"index": 0, "message": {"role": "assistant", "content": "g"}, "finish_reason": "length"}
         usage = self._usage(len(prompt), 1)
-        answer = {"choices": [choice], "prompt_token_ids": _ids(prompt), "usage": usage}
+        answer = {"choices": [choice], "prompt_token_ids": self._ids(prompt), "usage": usage}
         return await self._send(request, (prompt, None), answer)
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
@@ -76,11 +80,14 @@ class CompletionsServer(ProviderServer):
             "text": "".join(pieces).removesuffix("</s>"),
             "finish_reason": "length" if is_cut else "stop",
             "token_ids": ids,
-            "prompt_token_ids": _ids(prompt),
+            "prompt_token_ids": self._ids(prompt),
             "logprobs": {"tokens": pieces} if "logprobs" in body else None,
         }
         usage = self._usage(len(prompt), len(pieces))
         return await self._send(request, (prompt, body.get("seed")), {"choices": [choice], "usage": usage})
+
+    def _ids(self, text: str) -> list[int]:
+        return [ord(character) + self._shift for character in text]
 
     def _usage(self, read: int, written: int) -> dict[str, int]:
         return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
@@ -100,10 +107,6 @@ class CompletionsServer(ProviderServer):
                 await self._released.wait()
         self.usage.append((answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"]))
         return self.send_json(answer, {})
-
-
-def _ids(text: str) -> list[int]:
-    return [ord(character) for character in text]
 
 
 def _written(prompt: str, seed: int) -> str:

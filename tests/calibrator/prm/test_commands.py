@@ -53,6 +53,14 @@ def test_a_report_ends_with_the_verifier_to_configure(model: Path) -> None:
     assert (figures["problems"], figures["chains"]) == (12, 24)
 
 
+def test_every_row_of_a_table_has_a_column_for_each_head(model: Path) -> None:
+    """Tables are whole: as many cells in each line as in its head."""
+    told = CliRunner().invoke(prm, ["report", str(model)]).output.split("\n\n")
+    tables = [part.splitlines() for part in told if part.startswith("|")]
+    assert len(tables) == 4
+    assert all(len({line.count("|") for line in table}) == 1 for table in tables)
+
+
 def test_scored_chains_of_any_model_are_reported_on(model: Path) -> None:
     """A file of scored chains is enough; then there is no verifier to print."""
     result = CliRunner().invoke(prm, ["report", str(model / "held_out.jsonl")])
@@ -81,6 +89,16 @@ def test_a_python_without_torch_is_refused_with_what_to_do(tmp_path: Path) -> No
     arguments = ["train", str(labels), "--base", str(tmp_path), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(prm, [*arguments, "--python", sys.executable])
     assert "--python .venv-vllm/bin/python" in str(result.exception)
+
+
+def test_added_layers_and_all_weights_are_not_trained_together(tmp_path: Path) -> None:
+    """Layers are put on a base that stays as it is."""
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text("")
+    arguments = ["train", str(labels), "--base", str(tmp_path), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(prm, [*arguments, "--added-layers", "2", "--tune", "all"])
+    assert result.exit_code == 2
+    assert "--tune all" in result.output
 
 
 @pytest.mark.parametrize("template", ["{question}", "{steps} {question}", "{question}{question}{steps}"])

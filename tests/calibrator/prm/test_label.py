@@ -58,6 +58,19 @@ def _environment(folder: Path, server: CompletionsServer, price: str = "free") -
     return {"PONDER_CONFIG": str(config), "PONDER_HOME": str(folder / "state")}
 
 
+def _with_completer(
+    folder: Path, server: CompletionsServer, strong: CompletionsServer, price: str = "free"
+) -> dict[str, str]:
+    environment = _environment(folder, server)
+    config = folder / "ponder.yaml"
+    upstreams, models = config.read_text().splitlines()
+    config.write_text(
+        f"{upstreams[:-1]}, other: {{kind: vllm, base_url: '{strong.address}/v1'}}}}\n"
+        f"{models[:-1]}, strong: {{upstream: other, price: {price}}}}}\n"
+    )
+    return environment
+
+
 def _priced(folder: Path, server: CompletionsServer) -> dict[str, str]:
     return _environment(folder, server, f"{{input_per_mtok: {IN}, output_per_mtok: {OUT}}}")
 
@@ -118,6 +131,46 @@ def test_prefixes_go_out_as_the_tokens_that_came_back_and_shared_ones_once(
     assert set(drawn.values()) <= {4, 8}
     assert max(Counter(server.asked).values()) == 1
     assert all(body["max_tokens"] + len(body["prompt"]) <= 40 + len("problem 0?\n") for body in sent if "seed" in body)
+
+
+def test_another_model_completes_the_prefixes(server: CompletionsServer, items: Path, tmp_path: Path) -> None:
+    """Chains come from the model, completions from the completer; both are counted, and the file says who completed."""
+    out = tmp_path / "labels.jsonl"
+    with CompletionsServer() as strong:
+        environment = _with_completer(tmp_path, server, strong)
+        assert _label(items, out, environment, "--completer", "strong", "--per-prefix", "1").exit_code == 0
+        told = {each: sum(tokens for _, tokens in each.usage) for each in (server, strong)}
+        drawn = [prompt for prompt, seed in strong.asked if seed is not None]
+    log = read_log(out)
+    begun = [prompt for prompt, seed in server.asked if seed is not None]
+    assert len(begun) == len(log.chains) == ITEMS * 3
+    assert all(prompt.endswith("?\n") for prompt in begun)
+    assert len(drawn) == sum(map(len, log.draws.values())) == len(log.draws)
+    assert not any(prompt.endswith("?\n") for prompt in drawn)
+    assert log.output_tokens == sum(told.values())
+    assert None not in {value for chain in read_chains(out) for value in chain.values}
+    result = _label(items, out, environment, "--per-prefix", "1")
+    assert "begun with completer 'strong'" in str(result.exception)
+
+
+def test_a_completer_of_other_tokens_is_refused(server: CompletionsServer, items: Path, tmp_path: Path) -> None:
+    """Prefixes are handed over as token ids, which must mean the same to both; found before any chain is drawn."""
+    items.write_text(json.dumps({"id": "long", "prompt": "x" * 600, "answer": 1}) + "\n" + items.read_text())
+    out = tmp_path / "labels.jsonl"
+    with CompletionsServer(shift=1) as strong:
+        for _ in range(2):
+            result = _label(items, out, _with_completer(tmp_path, server, strong), "--completer", "strong")
+            assert "the same tokenizer" in str(result.exception)
+    assert not read_log(out).chains
+
+
+def test_a_completer_that_costs_money_needs_a_cap(server: CompletionsServer, items: Path, tmp_path: Path) -> None:
+    """A free model with a priced completer is not free."""
+    with CompletionsServer() as strong:
+        environment = _with_completer(tmp_path, server, strong, "{input_per_mtok: 1, output_per_mtok: 1}")
+        result = _label(items, tmp_path / "labels.jsonl", environment, "--completer", "strong")
+        assert "model strong is not free" in str(result.exception)
+        assert not strong.asked
 
 
 def test_completions_that_agree_end_a_prefix_early(server: CompletionsServer, items: Path, tmp_path: Path) -> None:
