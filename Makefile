@@ -57,6 +57,9 @@ format: $(BIN)/.dev ## Mend style and formatting where that is safe
 bench: $(BIN)/.dev $(BIN)/.local $(BIN)/.project ## Run all benchmarks, beside the gateway's peers
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+bench-calibration: $(BIN)/.dev $(BIN)/.project ## Measure certified choices on recorded outcomes (PONDER_DATA names their folder)
+	@$(BIN)/python -m tests.bench_calibration $(ARGS)
+
 bench-search: $(BIN)/.dev $(BIN)/.project $(VLLM_VENV)/.ready $(ITS_VENV)/.ready ## Measure searches on a real vLLM, beside its-hub (ARGS="--stage table --problems 60")
 	@$(BIN)/python -m tests.bench_search $(ARGS)
 
@@ -89,7 +92,7 @@ clean: ## Remove the environments and caches (never .ponder, which holds your da
 	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS_VENV) $(ITS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Environments. Each stamp stands for one installed lock, and is older than its lock when that changed.
 
@@ -140,4 +143,4 @@ $(VLLM_VENV)/.ready: requirements/vllm.txt deploy/vllm/repair_cpu_build.py
 
 # pip must not install twice into one environment at the same time.
 .NOTPARALLEL:
-.PHONY: run test fuzz check lint types layers format bench bench-search test-vllm reasoner reasoner-prm test-clients lock clean help
+.PHONY: run test fuzz check lint types layers format bench bench-calibration bench-search test-vllm reasoner reasoner-prm test-clients lock clean help

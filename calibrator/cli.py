@@ -6,6 +6,10 @@ from types import MappingProxyType
 
 COMMANDS = MappingProxyType(
     {
+        "calibrate": (
+            "calibrator.commands.calibrate",
+            "Budgets that tune themselves: plan, choose with a certificate, report.",
+        ),
         "prm": (
             "calibrator.prm.commands",
             "Process reward models: label steps by rollouts, train on them, and report.",

@@ -1,0 +1,1 @@
+"""What certified choices cost and lose on recorded outcomes: `make bench-calibration`."""

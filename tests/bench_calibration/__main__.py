@@ -1,0 +1,106 @@
+"""The command ``python -m tests.bench_calibration``: calibrate recorded tables again and again, and write the page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from calibrator.choose import Scope, Target
+from calibrator.comparison import resplit
+from calibrator.tables.reading import read_table
+from calibrator.tables.table import OutcomeTable
+from calibrator.trial import PILOT_SHARE, Question
+from tests.bench_calibration.page import Measured, write
+from tests.bench_calibration.scale import measure_scale
+
+ROOT: Final = Path(__file__).parents[2]
+CODE, KNOWLEDGE = "code_effort.csv.gz", "knowledge_tiers.csv.gz"
+SECOND_RATIO: Final = {"o4-mini:low": 10.4, "o4-mini:medium": 17.7, "o4-mini:high": 29.1}
+"""Declared prices of another model's three efforts, to be reported beside the table's own."""
+_CONFIDENCE: Final = 0.9
+_SEED: Final = 1
+
+
+def main() -> int:
+    """Measure everything, and write the page."""
+    options = _options().parse_args()
+    folder: Path = options.data / "outcomes"
+    if not folder.is_dir():
+        sys.stderr.write(f"there is no {folder}: name the folder of data by PONDER_DATA or --data\n")
+        return 2
+    runs: int = options.resplits
+    measured = [*_code(folder, runs), *_knowledge(folder, runs)]
+    scale = None if options.no_scale else measure_scale(options.rows)
+    write(measured, scale, options.write)
+    sys.stderr.write(f"written: {options.write / 'calibration.md'}\n")
+    return 0
+
+
+def _options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(prog="python -m tests.bench_calibration", description=__doc__)
+    options.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("PONDER_DATA", ROOT.parent / "shared" / "data")),
+        help="the folder that has outcomes/ (PONDER_DATA)",
+    )  # fmt: skip
+    options.add_argument("--resplits", type=int, default=300, help="of each question (300)")
+    options.add_argument("--rows", type=int, default=1_000_000, help="outcomes of the table that is made for scale")
+    options.add_argument("--no-scale", action="store_true", help="leave the large table out")
+    options.add_argument("--write", type=Path, default=ROOT / "docs" / "results", help="where the page goes")
+    return options
+
+
+def _code(folder: Path, runs: int) -> list[Measured]:
+    first = read_table([(None, folder / CODE)])
+    second = first.with_costs(SECOND_RATIO)
+    reference = first.arm("o4-mini:high")
+    found = []
+    for name, table in (("costs 0.041 : 0.150 : 0.406", first), ("costs 10.4 : 17.7 : 29.1", second)):
+        for loss in (0.02, 0.03):
+            found.append(_measure(f"code, {name}", _question(table, reference, loss, 400), runs))  # noqa: PERF401
+    for loss in (0.02, 0.03):
+        by_betting = _question(first, reference, loss, 400, is_graded=True)
+        found.append(_measure("code, by betting", by_betting, runs))
+        found.append(_measure("code, each cell", _question(first, reference, loss, 400, scope=Scope.CELL), runs))
+    for loss, labels in ((0.01, 400), (0.01, 1_000), (0.02, 200), (0.03, 200)):
+        found.append(_measure("code, other numbers of labels", _question(first, reference, loss, labels), runs))
+    return found
+
+
+def _knowledge(folder: Path, runs: int) -> list[Measured]:
+    table = read_table([(None, folder / KNOWLEDGE)])
+    reference = table.arm("gemini-1.5-pro-002")
+    return [
+        _measure("knowledge", _question(table, reference, loss, labels, pilot_share=PILOT_SHARE), runs)
+        for loss, labels in ((0.005, 1_000), (0.005, 2_000), (0.02, 1_000))
+    ]
+
+
+def _question(
+    table: OutcomeTable, reference: int, loss: float, labels: int, *, scope: Scope = Scope.POLICY,
+    pilot_share: float = 0.0, is_graded: bool = False,
+) -> Question:  # fmt: skip
+    target = Target(loss, _CONFIDENCE, scope)
+    return Question(table, reference, target, labels, pilot_share, is_graded=is_graded)
+
+
+def _measure(name: str, question: Question, runs: int) -> Measured:
+    begun = time.process_time()
+    found = resplit(question, runs, _SEED, _said(name, runs))
+    return Measured(name, question, found, time.process_time() - begun)
+
+
+def _said(name: str, runs: int) -> Callable[[int], None]:
+    def say(number: int) -> None:
+        if number % 50 == 0 or number == runs:
+            sys.stderr.write(f"{name}: {number} of {runs}\n")
+
+    return say
+
+
+if __name__ == "__main__":
+    sys.exit(main())
