@@ -210,9 +210,7 @@ def catalog(
                 deadline_s=settings.limits.deadline_s,
                 default_output_tokens=settings.limits.default_output_tokens,
                 may_serve_unpriced=settings.allow_unpriced,
-                vllm_upstreams=frozenset(
-                    name for name, upstream in whole.upstreams.items() if upstream.kind == "vllm"
-                ),
+                vllm_upstreams=frozenset(name for name, upstream in whole.upstreams.items() if upstream.kind == "vllm"),
             ),
             body_bytes=settings.limits.body_bytes,
             bodies_bytes=settings.limits.bodies_bytes,

@@ -23,6 +23,7 @@ from gateway import settings
 from gateway.app import Gateway
 from gateway.cli import COMMANDS, ponder
 from gateway.domain.ask import Hints
+from gateway.domain.outcome import Outcome
 from gateway.domain.record import Result
 from gateway.domain.usage import UsageSource
 from gateway.errors import PonderError, UpstreamRefused
@@ -215,9 +216,9 @@ def _paths(value: Any, prefix: str = "") -> Iterator[str]:
         if name == "calls":
             yield name
             yield from _paths(inner[0])
-        elif name == "draws":
+        elif name in {"draws", "outcomes"}:
             yield f"{prefix}{name}"
-            yield from _paths(inner[0], "draws.")
+            yield from _paths(inner[0], f"{name}.")
         elif isinstance(inner, dict) and name in {"plan", "ceilings", "spent", "search"}:
             if name == "ceilings":
                 yield from _paths(inner, f"{prefix}{name}.")
@@ -231,9 +232,10 @@ def _paths(value: Any, prefix: str = "") -> Iterator[str]:
 def test_every_field_of_a_record_is_documented() -> None:
     """The tables of read-a-record.md list exactly the fields that the API shows, and every way to end."""
     page = _doc("read-a-record.md")
-    tables = ("The request", "The plan", "The calls", "Usage", "The search")
+    tables = ("The request", "The plan", "The calls", "Usage", "The search", "The outcomes")
     documented = {name for heading in tables for name in _first_cells(_section(page, heading))}
-    assert documented == set(_paths(as_json(request(search=FULL.search))))
+    told = Outcome(FULL.id, "user", 1.0, FULL.started_at, FULL.key_id, is_vouched=False)
+    assert documented == set(_paths(as_json(request(search=FULL.search), [told])))
     assert set(_table(_section(page, "Results"))) == {result.value for result in Result}
     assert all(f"`{source.value}`" in page for source in UsageSource)
 

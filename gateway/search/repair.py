@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -46,8 +47,8 @@ def repair(board: Board, config: Repair) -> Moves[Winner]:
         redrawn = yield from _draw(board, config, _good_part(board, config, current), config.temperature)
         if redrawn is None:
             continue
-        is_better = current is None or current.score is None or (redrawn.score or 0.0) > current.score
-        current = redrawn if is_better else current
+        if current is None or _soundness(board, config, redrawn) > _soundness(board, config, current):
+            current = redrawn
     return choose(board, board.whole or board.draws)
 
 
@@ -72,9 +73,25 @@ def _good_part(board: Board, config: Repair, chain: Draw | None) -> Prefix | Non
     return Prefix(chain.id, kept) if kept else None
 
 
+def _soundness(board: Board, config: Repair, chain: Draw) -> tuple[float, float]:
+    """How far a chain is sound, then its score: one that fails later is nearer to right, with a score as low."""
+    shares = board.shares(chain)
+    if len(shares) != len(board.steps(chain)):
+        return 0.0, board.share(chain) or 0.0
+    fallen = _fallen(shares, config.floor, config.fall)
+    return math.inf if fallen is None else float(fallen), board.share(chain) or 0.0
+
+
 def first_fall(scores: Sequence[float], floor: float, fall: float) -> int:
     """The place of the first step that is scored too low; where none is, that of the lowest."""
+    fallen = _fallen(scores, floor, fall)
+    if fallen is not None:
+        return fallen
+    return min(range(len(scores)), key=scores.__getitem__) if scores else 0
+
+
+def _fallen(scores: Sequence[float], floor: float, fall: float) -> int | None:
     for place, score in enumerate(scores):
         if score < floor or (place and scores[place - 1] - score > fall):
             return place
-    return min(range(len(scores)), key=scores.__getitem__) if scores else 0
+    return None

@@ -134,7 +134,7 @@ class _Run:
     def run(self) -> Findings:
         rounds = [self._round(number) for number in range(1, self._pace.rounds + 1)]
         findings = Findings(
-            machine=_machine(),
+            machine=machine(),
             setting=self._setting(),
             versions={row.name: row.version for row in (*self._stream_rows, *self._rows)},
             rounds=rounds,
@@ -188,7 +188,8 @@ class _Run:
         )
 
 
-def _machine() -> str:
+def machine() -> str:
+    """The processor, cores, memory and kernel."""
     found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     name = found[1] if found else platform.processor()

@@ -74,3 +74,21 @@ def test_without_scores_for_its_steps_a_chain_is_drawn_anew() -> None:
     """One score for the whole does not say where it went wrong."""
     assert _run((0.2,), (0.9,))[0].launches[DrawId(1)].prefix is None
     assert _run((0.9, 0.1), (0.9,))[0].launches[DrawId(1)].prefix is None
+
+
+def test_a_chain_that_fails_later_is_repaired_further() -> None:
+    """With two bad steps the first repair does not raise the lowest score, and is progress all the same."""
+
+    def write(launch: Launch, _rng: random.Random) -> Candidate:
+        text = {0: "one\n\ntwo\n\n\\boxed{1}", 1: "zwei\n\n\\boxed{2}", 2: "\\boxed{3}"}[launch.draw]
+        return Candidate(launch.draw, text, 10)
+
+    judged = {0: (0.9, 0.2, 0.2), 1: (0.9, 0.9, 0.1), 2: (0.9, 0.9, 0.9)}
+    stand_in = StandIn(TASK, write=write, judge=lambda _stand_in, draw: judged[draw])
+    winner = run("repair", {"rounds": 2}, stand_in)
+    assert [launch.prefix for launch in stand_in.launches.values()] == [
+        None,
+        Prefix(DrawId(0), 1),
+        Prefix(DrawId(1), 2),
+    ]
+    assert winner.text == "one\n\nzwei\n\n\\boxed{3}"
