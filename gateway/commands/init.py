@@ -62,6 +62,10 @@ TEMPLATE = """\
 #    kind: judge
 #    model: haiku
 
+# Checks that requests bring along: whether code of answers may be run against tests, in isolated processes.
+#graders:
+#  code: false
+
 # Whether models without a price may be called; what they cost is then unknown, and says so.
 #allow_unpriced: false
 
@@ -74,6 +78,8 @@ TEMPLATE = """\
 #  connections: 8192
 #  deadline_s: 600
 #  default_output_tokens: 4096
+#  draws_per_request: 32
+#  draws: 256
 
 # The policy that decides for `model: auto` where neither the key nor its team names another, and the
 # folder, beside this file, that your own policies lie in.
