@@ -41,9 +41,6 @@ class Written:
 class ChatWriter:
     """Draws from one model by its route: the client's request as that model is asked, with what a draw changes."""
 
-    continues = False
-    """Whether a draw can go on where another stopped."""
-
     def __init__(self, line: Line, route: Route, *, is_streamed: bool, takes_temperature: bool, salt: str) -> None:
         self._line = line
         self._route = route

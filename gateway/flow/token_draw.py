@@ -41,9 +41,6 @@ class Piece:
 class TokenWriter:
     """Draws from one model at a vLLM. Chains are kept by the numbers of the draws that end in them."""
 
-    continues = True
-    """Whether a draw can go on where another stopped."""
-
     def __init__(self, line: Line, route: Route, tokenizer: Tokenizer, *, salt: str) -> None:
         self._line = line
         self._tokenizer = tokenizer
