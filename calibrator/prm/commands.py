@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,11 @@ from calibrator.prm.purse import Purse
 from calibrator.prm.quality import measure
 from calibrator.prm.render import document, markdown
 from calibrator.prm.scored import read_scored
+from gateway.commands.amounts import Dollars
 from gateway.commands.models import NOT_RUNNING_YET
 from gateway.commands.output import json_option, print_json, print_rows
 from gateway.domain.model import Model
-from gateway.domain.money import Usd, show, usd
+from gateway.domain.money import show
 from gateway.domain.pricing import FREE
 from gateway.errors import ConfigurationError, PonderError, UnknownModel
 from gateway.ports import Upstream
@@ -68,21 +68,6 @@ class _Boundary(click.ParamType[Boundary]):
             )
         except ValueError:
             self.fail(f"{value!r} is none of blank_line, newline, tag:TEXT and tokens:NUMBER", param, ctx)
-
-
-class _Dollars(click.ParamType[Usd]):
-    """An amount in dollars, zero or more."""
-
-    name = "dollars"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Usd:
-        try:
-            amount = Decimal(str(value))
-        except InvalidOperation:
-            amount = Decimal(-1)
-        if not amount.is_finite() or amount < 0:
-            self.fail(f"{value!r} is not an amount such as 0.50", param, ctx)
-        return usd(amount)
 
 
 _BLANK_LINE = Mark.BLANK_LINE.value
@@ -127,7 +112,7 @@ def prm() -> None:
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--concurrency", type=click.IntRange(1, 1024), default=32, show_default=True, help="Calls at a time.")
 @click.option("--timeout-s", type=click.FloatRange(1), default=600, show_default=True, help="Of one call.")
-@click.option("--spend-at-most-usd", "cap", type=_Dollars(), help="Needed unless the model is free.")
+@click.option("--spend-at-most-usd", "cap", type=Dollars(), help="Needed unless the model is free.")
 @json_option
 def label(
     *, items: Path | None, imported: Path | None, out: Path, boundary: Boundary, name: str | None, as_json: bool,

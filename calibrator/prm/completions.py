@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
 
-from gateway.dialects.json_bytes import dumps, loads
+from gateway.adapters.batch_wire import read_object
+from gateway.dialects.json_bytes import dumps
 from gateway.dialects.openai_chat.usage import read_usage
 from gateway.domain.chat import Dialect
 from gateway.domain.model import Model
 from gateway.domain.money import Usd
 from gateway.domain.pricing import Price, ceiling, cost
 from gateway.domain.usage import Usage
-from gateway.errors import ConfigurationError, InvalidRequest, Unpriced, UpstreamError, UpstreamFailed
+from gateway.errors import ConfigurationError, Unpriced, UpstreamError, UpstreamFailed
 from gateway.ports import Upstream, UpstreamCall
 
 _TRIES: Final = 5
@@ -140,14 +141,7 @@ class Completions:
             idle_s=self._timeout_s,
         )
         async with self._upstream.open(call) as reply:
-            whole = await reply.read()
-        try:
-            answer = loads(whole)
-        except InvalidRequest as fault:
-            raise UpstreamFailed(f"upstream {self._upstream.name} did not answer with JSON") from fault
-        if not isinstance(answer, dict):
-            raise UpstreamFailed(f"upstream {self._upstream.name} did not answer with a JSON object")
-        return answer
+            return read_object(self._upstream.name, path, await reply.read())
 
     def _spent(self, answer: Mapping[str, Any]) -> Spent:
         told = answer.get("usage")

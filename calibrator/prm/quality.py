@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.search import verifier_health
 from gateway.search.aggregate import Aggregation, aggregate
 from gateway.search.equivalence import meaning, same
 
@@ -162,10 +163,7 @@ def calibration(chains: Sequence[Scored]) -> tuple[tuple[Bin, ...], float | None
 
 def auc(right: Sequence[float], wrong: Sequence[float]) -> float | None:
     """The chance that a right one scores above a wrong one, ties counting half; None where there is none of either."""
-    if not right or not wrong:
-        return None
-    above = np.subtract.outer(np.asarray(right), np.asarray(wrong))
-    return float((np.sign(above).mean() + 1) / 2)
+    return verifier_health.auc(np.array([*right, *wrong]), np.repeat([1.0, 0.0], [len(right), len(wrong)]))
 
 
 def best_of(scores: Sequence[float], rights: Sequence[bool], draws: int) -> float:

@@ -8,17 +8,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gateway.adapters.cost_exports.reading import open_export, open_file
+from gateway.commands.amounts import Dollars
 from gateway.commands.comparison import comparison_document, print_comparison
 from gateway.commands.output import json_option, print_json, print_rows
 from gateway.commands.tenancy import ask
-from gateway.domain.money import Usd, show, usd
+from gateway.domain.money import Usd, show
 from gateway.domain.reconciliation import Bill, Comparison, LedgerLine
 from gateway.errors import ConfigurationError, PonderError
 from gateway.settings import Settings, UpstreamSettings, database_url, load, places
@@ -43,22 +43,6 @@ class _Assignment(click.ParamType[tuple[str, str]]):
         if not (key and separator and upstream):
             self.fail(f"{value!r} is not KEY=UPSTREAM, such as production-key=anthropic", param, ctx)
         return key, upstream
-
-
-class _Dollars(click.ParamType[Usd]):
-    """An amount in dollars, zero or more."""
-
-    name = "dollars"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Usd:
-        """The amount, or a usage error."""
-        try:
-            amount = Decimal(str(value))
-        except InvalidOperation:
-            amount = Decimal(-1)
-        if not amount.is_finite() or amount < 0:
-            self.fail(f"{value!r} is not an amount such as 0.01", param, ctx)
-        return usd(amount)
 
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
@@ -87,7 +71,7 @@ class _Report:
     "--api-key", "keys", multiple=True, type=_Assignment(), metavar="KEY=UPSTREAM",
     help="Compare by key: rows of this key (its name, id, workspace or project) are those of this upstream.",
 )  # fmt: skip
-@click.option("--tolerance-usd", type=_Dollars(), default="0.01", show_default=True, help="Per line, and in total.")
+@click.option("--tolerance-usd", type=Dollars(), default="0.01", show_default=True, help="Per line, and in total.")
 @click.option("--tolerance-tokens", type=click.IntRange(min=0), default=0, show_default=True, help="For usage exports.")
 @json_option
 def reconcile(*, file: Path | None, nightly: bool, as_json: bool, **options: Any) -> None:

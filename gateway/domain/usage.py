@@ -6,7 +6,7 @@ Once a provider has answered, its token counts are the truth; ``raw`` keeps them
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -47,6 +47,10 @@ class Usage:
     """A cost that the provider itself reports (OpenRouter's ``usage.cost``), as decimal text."""
     source: UsageSource = UsageSource.REPORTED
     raw: Mapping[str, Any] = field(default_factory=dict)
+
+    def cut_short(self, output_tokens: int) -> Usage:
+        """The provider's counts so far of an answer that ended early, of which so many tokens were seen."""
+        return replace(self, output_tokens=max(self.output_tokens, output_tokens), source=UsageSource.PARTIAL)
 
     @property
     def prompt_tokens(self) -> int:

@@ -63,7 +63,8 @@ async def next_attempt(exchange: Exchange, route: Route, error: UpstreamError) -
 
     Raises ``error`` when there is none, or no money, time or place for it.
     """
-    pause_s = _pause(exchange, error)
+    retries = exchange.catalog.terms[exchange.model.upstream].retries if exchange.model else 0
+    pause_s = pause_before_retry(error, tries=exchange.tries, retries=retries, left_s=exchange.left_s)
     if pause_s is None:
         return await fall_back(exchange, error)
     try:
@@ -75,21 +76,19 @@ async def next_attempt(exchange: Exchange, route: Route, error: UpstreamError) -
     return route
 
 
-def _pause(exchange: Exchange, error: UpstreamError) -> float | None:
-    """Seconds before the same call is made again; None when it is not to be.
+def pause_before_retry(error: UpstreamError, *, tries: int, retries: int, left_s: float) -> float | None:
+    """Seconds before a call that was made ``tries`` times is made again; None when it is not to be.
 
     An upstream's Retry-After is kept if it is short; a longer one is the client's to wait out.
     """
-    model = exchange.model
-    retries = exchange.catalog.terms[model.upstream].retries if model else 0
-    if not error.is_retryable or exchange.tries > retries:
+    if not error.is_retryable or tries > retries:
         return None
-    pause_s = min(_FIRST_PAUSE_S * 2 ** (exchange.tries - 1), _LONGEST_PAUSE_S)
+    pause_s = min(_FIRST_PAUSE_S * 2 ** (tries - 1), _LONGEST_PAUSE_S)
     if error.retry_after_s is not None:
         if error.retry_after_s > _LONGEST_PAUSE_S:
             return None
         pause_s = max(pause_s, error.retry_after_s)
-    return pause_s if pause_s < exchange.left_s else None
+    return pause_s if pause_s < left_s else None
 
 
 async def fall_back(exchange: Exchange, error: UpstreamError) -> Route:

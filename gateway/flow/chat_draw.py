@@ -157,17 +157,11 @@ class _Following:
         """The provider's counts; of a stream that ended early, a count of ours."""
         if self._is_done:
             return self._usage
-        if self._usage is None and not self._deltas:
+        if self._usage is not None:
+            return self._usage.cut_short(self._deltas)
+        if not self._deltas:
             return None
-        counted = self._usage or Usage(input_tokens=self.prompt_tokens)
-        return Usage(
-            input_tokens=counted.input_tokens,
-            cached_tokens=counted.cached_tokens,
-            cache_write_5m_tokens=counted.cache_write_5m_tokens,
-            cache_write_1h_tokens=counted.cache_write_1h_tokens,
-            output_tokens=max(counted.output_tokens, self._deltas),
-            source=UsageSource.ESTIMATED if self._usage is None else UsageSource.PARTIAL,
-        )
+        return Usage(input_tokens=self.prompt_tokens, output_tokens=self._deltas, source=UsageSource.ESTIMATED)
 
     def written(self) -> Written:
         """The whole answer."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from gateway.dialects.sse import EventSplitter, SseEvent, parse
 from gateway.domain.bound import attos
@@ -16,13 +16,10 @@ from gateway.domain.money import Usd
 from gateway.domain.record import Result
 from gateway.domain.usage import Usage
 from gateway.errors import PonderError, UpstreamError, UpstreamFailed, UpstreamTimedOut
-from gateway.flow.attempts import result_of
+from gateway.flow.attempts import pause_before_retry, result_of
 from gateway.flow.exchange import Exchange, OpenCall
 from gateway.flow.whole import answer_body
 from gateway.ports import Upstream, UpstreamCall, UpstreamReply
-
-_PAUSE_S: Final = 0.2
-_LONGEST_PAUSE_S: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -30,7 +27,6 @@ class Spent:
     """What a draw has used so far, calls that failed included. ``cost`` is in atto-dollars."""
 
     tokens: int = 0
-    prompt_tokens: int = 0
     cost: int = 0
 
 
@@ -158,7 +154,6 @@ class Line:
         spent.cost += attos(charged)
         if usage is not None:
             spent.tokens += usage.output_tokens
-            spent.prompt_tokens = max(spent.prompt_tokens, usage.prompt_tokens)
         elif not is_unbilled:
             spent.tokens += most_tokens
 
@@ -167,8 +162,7 @@ class Line:
 
         What may have been billed is not asked again: a search has other draws to make of that money.
         """
-        pause_s = max(error.retry_after_s or 0.0, min(_PAUSE_S * 2 ** (tries - 1), _LONGEST_PAUSE_S))
-        is_over = tries > self.terms.retries or pause_s > _LONGEST_PAUSE_S or pause_s >= self.exchange.left_s
-        if is_over or not (error.is_retryable and error.is_unbilled):
+        pause_s = pause_before_retry(error, tries=tries, retries=self.terms.retries, left_s=self.exchange.left_s)
+        if pause_s is None or not error.is_unbilled:
             raise error
         await asyncio.sleep(pause_s)

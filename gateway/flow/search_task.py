@@ -196,13 +196,16 @@ class _Desk:
         exchange = self._exchange
         assert arm.model is not None  # noqa: S101  an arm without one is a cascade
         model = exchange.catalog.models[arm.model]
+        first = exchange.model
         route = await route_to(exchange, model, arm)
+        exchange.model = first  # the arm's own: who else draws is on record by its calls
         line = Line(exchange, model, route.upstream)
         limit = self._output_limit(model)
         prompt_tokens = prompt_bound(exchange.ask.raw, model.context_tokens)
         writer: ChatWriter | TokenWriter
         if line.terms.is_vllm:
-            tokenizer = Tokenizer(line, loads(route.body))
+            body = loads(route.body)
+            tokenizer = Tokenizer(line, body)
             prompt = await tokenizer.prompt()
             prompt_tokens = len(prompt.ids)
             context = prompt.context_tokens or model.context_tokens
@@ -211,7 +214,7 @@ class _Desk:
         if context is not None:
             limit = min(limit, context - min(prompt_tokens, context // 2))
         if by_steps and line.terms.is_vllm:
-            writer = TokenWriter(line, route, tokenizer, salt=self.salt)
+            writer = TokenWriter(line, route, body, tokenizer, salt=self.salt)
         elif by_steps:
             raise Unavailable(f"arm {arm.name} works by steps, and {model.name} is not at an upstream of kind vllm")
         else:

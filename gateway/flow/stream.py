@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 
 from gateway.dialects.emptied import is_emptied
 from gateway.dialects.estimate import BYTES_PER_TOKEN, estimated_tokens
@@ -172,7 +171,7 @@ class _Relay:
         """What an answer that ended early used: the provider's own counts where it gave them, else a count of ours."""
         deltas = self._view.deltas
         if usage is not None:
-            return replace(usage, output_tokens=max(usage.output_tokens, deltas), source=UsageSource.PARTIAL)
+            return usage.cut_short(deltas)
         return Usage(input_tokens=_estimated_input(self._exchange), output_tokens=deltas, source=UsageSource.ESTIMATED)
 
 

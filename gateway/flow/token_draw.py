@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.dialects.json_bytes import dumps, loads
+from gateway.dialects.json_bytes import dumps
 from gateway.domain.chat import Dialect
 from gateway.domain.money import Usd
 from gateway.errors import UpstreamFailed
@@ -41,13 +41,13 @@ class Piece:
 class TokenWriter:
     """Draws from one model at a vLLM. Chains are kept by the numbers of the draws that end in them."""
 
-    def __init__(self, line: Line, route: Route, tokenizer: Tokenizer, *, salt: str) -> None:
+    def __init__(self, line: Line, route: Route, body: Mapping[str, Any], tokenizer: Tokenizer, *, salt: str) -> None:
         self._line = line
         self._tokenizer = tokenizer
         self._route = route
         self._salt = salt
         self._codec = line.exchange.house.codecs[Dialect.OPENAI_CHAT]
-        self._body: Mapping[str, Any] = loads(route.body)
+        self._body = body
         self._chains: dict[DrawId, tuple[Piece, ...]] = {}
 
     async def write(

@@ -36,7 +36,7 @@ arms:
   dvts: {model: reasoner, strategy: dvts, beams: 4, groups: 2, depth: 6, step: newline, verifier: prm}
   mcts: {model: reasoner, strategy: mcts, simulations: 8, depth: 6, step: newline, verifier: prm}
   repair: {model: reasoner, strategy: repair, rounds: 2, step: newline, verifier: prm}
-  draft: {model: reasoner, strategy: draft, draft: reasoner, depth: 6, step: newline, verifier: prm}
+  draft: {model: reasoner, strategy: draft, draft: sketch, depth: 6, step: newline, verifier: prm}
   revise: {model: reasoner, strategy: revise}
   decompose: {model: reasoner, strategy: decompose}
   cascade: {cascade: [one, vote], escalate_below: 0.7}
@@ -73,7 +73,7 @@ def searching_house(
     """A house with the model ``reasoner`` at the stand-in, and one arm for each strategy."""
     house = house_of(ScriptedUpstream(Dialect.OPENAI_CHAT), kept, stores_text=stores_text)
     price = per_mtok(input_per_mtok=Decimal(1), output_per_mtok=Decimal(2))
-    models: Mapping[str, Model] = {MODEL: Model(MODEL, "gpu", MODEL, price, 2048, 64)}
+    models: Mapping[str, Model] = {name: Model(name, "gpu", MODEL, price, 2048, 64) for name in (MODEL, "sketch")}
     verifiers = {"prm": verifier or ScriptedVerifier(lambda _step: 0.5)}
     defaults = replace(house.catalog.defaults, vllm_upstreams=frozenset({"gpu"}))
     house.catalog = replace(

@@ -316,3 +316,14 @@ async def test_a_check_that_is_not_used_is_told(server: SearchedVllm, arm: str) 
     reply = await _verified(house, arm, TruthCheck(Kind.EXACT, ("10",)))
     assert isinstance(reply, Whole)
     assert b"verify not used" in dict(reply.headers)[b"x-ponder-degraded"]
+
+
+async def test_an_answer_is_by_the_arms_own_model_whoever_else_drew(server: SearchedVllm) -> None:
+    """A small model drafts, and the answer, like the metrics, names the model of the arm."""
+    kept = Kept()
+    reply = await ask(searching_house(server, kept, verifier=ScriptedVerifier(_judges)), "draft")
+    assert isinstance(reply, Whole)
+    assert json.loads(reply.body)["model"] == "reasoner"
+    search = _record(kept).search
+    assert search is not None
+    assert "sketch" in {draw.model for draw in search.draws}
