@@ -71,7 +71,6 @@ class SearchHands:
         *,
         problem: Problem,
         prompt_tokens: int,
-        boundary: Boundary,
         salt: str,
     ) -> None:
         self.tree = Tree()
@@ -80,7 +79,8 @@ class SearchHands:
         self._scorers = scorers
         self._problem = problem
         self._prompt_tokens = prompt_tokens
-        self._boundary = boundary
+        self._boundaries: dict[DrawId, Boundary] = {}
+        """Where the steps of each draw end, as its model's arm has it."""
         self._salt = salt
         self.fault: PonderError | None = None
         """Why a draw failed, the latest; where none brings an answer, that is what the client is told."""
@@ -93,6 +93,7 @@ class SearchHands:
         """Draw once; a call that fails, or is cancelled, ends the draw with what it has used."""
         drawer = self._drawers[launch.role]
         self.tree.plant(launch, drawer.model.name)
+        self._boundaries[launch.draw] = drawer.terms.boundary
         before, spent = self._before(launch), Spent()
         tokens_before = 0 if launch.prefix is None else self._tokens.get(launch.prefix.draw, 0)
         left = drawer.terms.max_tokens - tokens_before
@@ -129,7 +130,7 @@ class SearchHands:
     async def score(self, draw: DrawId, verifier: str) -> Event:
         """Have a chain scored. A verifier that fails is told of in the answer's ``degraded``."""
         scorer = self._scorers[verifier]
-        chain = Chain(tuple(split(self._texts.get(draw, ""), self._boundary)), draw in self._is_whole)
+        chain = Chain(tuple(split(self._texts.get(draw, ""), self._boundaries[draw])), draw in self._is_whole)
         spent = Spent()
         try:
             verdict = await self._verdict(scorer, draw, chain, spent)
@@ -145,19 +146,17 @@ class SearchHands:
             return ""
         text = self._texts.get(launch.prefix.draw, "")
         steps = launch.prefix.steps
-        return text if steps is None else "".join(split(text, self._boundary)[:steps])
+        return text if steps is None else "".join(split(text, self._boundaries[launch.prefix.draw])[:steps])
 
     async def _write(
         self, drawer: Drawer, launch: Launch, before: str, spent: Spent, on_step: Callable[[str, int], None]
     ) -> Written:
         read = self._prompt_tokens + len(before.encode()) + sum(len(turn.text.encode()) for turn in launch.turns)
         ceiling = as_usd(drawer.terms.input_rate * read + drawer.terms.output_rate * launch.max_tokens)
-        writer = drawer.writer
+        writer, boundary = drawer.writer, drawer.terms.boundary
         if isinstance(writer, TokenWriter):
-            return await writer.write(
-                launch, before, ceiling=ceiling, boundary=self._boundary, spent=spent, on_step=on_step
-            )
-        return await writer.write(launch, ceiling=ceiling, boundary=self._boundary, spent=spent, on_step=on_step)
+            return await writer.write(launch, before, ceiling=ceiling, boundary=boundary, spent=spent, on_step=on_step)
+        return await writer.write(launch, ceiling=ceiling, boundary=boundary, spent=spent, on_step=on_step)
 
     async def _verdict(self, scorer: Scorer, draw: DrawId, chain: Chain, spent: Spent) -> Verdict:
         """The verdict, with what it used on record and added to ``spent``."""

@@ -33,7 +33,7 @@ from gateway.search.board import Board, Moves
 from gateway.search.cascade import Cascade, Leg, cascade
 from gateway.search.protocol import DRAFT, MAIN, Ceilings, Search, Task, Terms, Turn, Verifier, Winner
 from gateway.search.schedule import Schedule, schedule_for
-from gateway.search.steps import BLANK_LINE, Boundary, boundary_of
+from gateway.search.steps import Boundary, boundary_of
 
 _OURS: Final = frozenset({"draft", "step", "carries"})
 """Of an arm's parameters those that are for the driver, not for the strategy."""
@@ -72,7 +72,6 @@ async def undertake(exchange: Exchange) -> Undertaking:
         desk.scorers,
         problem=problem_of(exchange.house.codecs[exchange.ask.endpoint.dialect].read_request(exchange.ask.body)),
         prompt_tokens=task.prompt_tokens,
-        boundary=task.boundary,
         salt=desk.salt,
     )
     board = Board(Accounts(task))
@@ -103,7 +102,6 @@ class _Desk:
         self.salt = exchange.house.salts.of(exchange.key.id)
         self._exchange = exchange
         self._prompt_tokens = 0
-        self._boundary: Boundary = BLANK_LINE
         self._calls = 0
         self._asked: str | None = None
         """The verifier that the request itself asks for, which goes before those of the arms."""
@@ -124,8 +122,6 @@ class _Desk:
     async def single(self, arm: Arm, role: str) -> _Run:
         """The search of an arm with a model of its own."""
         parameters = dict(arm.parameters)
-        if "step" in parameters:
-            self._boundary = boundary_of(parameters)
         chosen = {name: value for name, value in parameters.items() if name not in _OURS}
         strategy = entry(arm.strategy)
         if chosen.get("schedule", "auto") == "auto" and arm.strategy in {Strategy.VOTE, Strategy.BEST_OF_N}:
@@ -170,7 +166,6 @@ class _Desk:
             terms={role: drawer.terms for role, drawer in self.drawers.items()},
             prompt_tokens=self._prompt_tokens,
             verifier=self._verifier_of(arm),
-            boundary=self._boundary,
             seed=_seed(exchange),
             p_success=_predicted(exchange, arm),
         )
@@ -226,7 +221,9 @@ class _Desk:
                 salt=self.salt,
             )
         self._prompt_tokens = max(self._prompt_tokens, prompt_tokens)
-        self.drawers[role] = Drawer(model, writer, _terms(model, limit, prompt_tokens))
+        self.drawers[role] = Drawer(
+            model, writer, _terms(model, limit, prompt_tokens, boundary_of(dict(arm.parameters)))
+        )
 
     def _output_limit(self, model: Model) -> int:
         exchange = self._exchange
@@ -257,12 +254,12 @@ class _Desk:
         return Scorer(verifier, model, readings * rates.input, verifier.most_output_tokens * rates.output)
 
 
-def _terms(model: Model, limit: int, prompt_tokens: int) -> Terms:
+def _terms(model: Model, limit: int, prompt_tokens: int, boundary: Boundary) -> Terms:
     """What a draw takes at most; at the dearest tier of the price, whatever tier the client asks for."""
     if model.price is None:
-        return Terms(limit)
+        return Terms(limit, boundary=boundary)
     rates = cost_bound(model.price, None).at(prompt_tokens)
-    return Terms(limit, rates.input, rates.output)
+    return Terms(limit, rates.input, rates.output, boundary)
 
 
 def _takes_temperature(model: Model, arm: Arm) -> bool:

@@ -48,8 +48,8 @@ class Accounts:
         if self.draws >= ceilings.draws:
             return None
         wanted = terms.max_tokens
-        if until is Until.STEP and self.task.boundary.tokens is not None:
-            wanted = min(wanted, self.task.boundary.tokens * steps)
+        if until is Until.STEP and terms.boundary.tokens is not None:
+            wanted = min(wanted, terms.boundary.tokens * steps)
         left = wanted if ceilings.tokens is None else min(wanted, ceilings.tokens - self._tokens)
         read_cost = terms.input_rate * read
         if ceilings.cost is not None:

@@ -245,7 +245,7 @@ class Board:
 
     def steps(self, draw: Draw) -> list[str]:
         """The steps of a chain."""
-        return split(draw.text, self.task.boundary)
+        return split(draw.text, self.task.terms[draw.launch.role].boundary)
 
     def best(self, draws: Sequence[Draw] | None = None) -> Draw | None:
         """The best of these chains, or of all: not empty, whole, by score, with an answer, uncut, the earliest."""

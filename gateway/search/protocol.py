@@ -199,11 +199,12 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a model takes: the most tokens that one draw may write, and atto-dollars a token."""
+    """What a model takes: the most tokens that one draw may write, atto-dollars a token, and where its steps end."""
 
     max_tokens: int
     input_rate: int = 0
     output_rate: int = 0
+    boundary: Boundary = BLANK_LINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,6 @@ class Task:
     """By role."""
     prompt_tokens: int = 0
     verifier: Verifier | None = None
-    boundary: Boundary = BLANK_LINE
     seed: int = 0
     p_success: float | None = None
     """How likely one draw is right, as predicted."""

@@ -31,13 +31,18 @@ class Stop(StrEnum):
 class Standing:
     """A vote so far: the weight of its leader and of the next, and of all draws, those without an answer included.
 
-    A draw weighs at most 1. ``left`` draws may still come.
+    A draw weighs at most 1. ``left`` draws may still come; ``agreed`` have given the leader's answer.
     """
 
     leader: float
     runner_up: float
     drawn: float
     left: int
+    agreed: int
+
+    def after(self, more: int) -> Standing:
+        """The vote once so many more draws have agreed with its leader."""
+        return Standing(self.leader + more, self.runner_up, self.drawn + more, self.left - more, self.agreed + more)
 
 
 def unbeatable(standing: Standing) -> float:
@@ -107,11 +112,11 @@ RULES: Final[Mapping[Stop, Callable[[Standing], float]]] = {
 def is_decided(stop: Stop, standing: Standing, level: float) -> bool:
     """Whether a vote may end. An unbeatable leader ends every vote but one that is never to end early.
 
-    One draw has nothing to agree with, and decides nothing.
+    An answer that one draw alone has given decides nothing, however many others gave none.
     """
     if standing.left == 0:
         return True
-    if stop is Stop.NEVER or standing.drawn < _LEAST_DRAWN or standing.leader <= standing.runner_up:
+    if stop is Stop.NEVER or standing.agreed < _LEAST_AGREED or standing.leader <= standing.runner_up:
         return False
     return unbeatable(standing) == 1 or (stop is not Stop.UNBEATABLE and RULES[stop](standing) >= level)
 
@@ -120,8 +125,7 @@ def draws_needed(stop: Stop, standing: Standing, level: float) -> int:
     """The fewest draws that can decide a vote, which they do if all agree with its leader."""
 
     def decides(more: int) -> bool:
-        agreed = Standing(standing.leader + more, standing.runner_up, standing.drawn + more, standing.left - more)
-        return is_decided(stop, agreed, level)
+        return is_decided(stop, standing.after(more), level)
 
     return 1 + bisect_left(range(1, standing.left), True, key=decides) if standing.left else 0
 
@@ -165,7 +169,7 @@ def incomplete_beta(a: float, b: float) -> float:
     return front * _continued_fraction(a, b, 0.5)
 
 
-_LEAST_DRAWN: Final = 2
+_LEAST_AGREED: Final = 2
 _TINY: Final = 1e-300
 _TERMS: Final = 200
 

@@ -74,7 +74,7 @@ class Tally:
         """Where the vote stands with so many draws to come."""
         weights = [ballot.weight for ballot in self.ballots[:2]]
         leader, runner_up = (*weights, 0.0, 0.0)[:2]
-        return Standing(leader, runner_up, float(self.drawn), left)
+        return Standing(leader, runner_up, float(self.drawn), left, len(self.ballots[0].draws) if self.ballots else 0)
 
 
 def _shown_first(draw: Draw) -> tuple[float, bool, int]:

@@ -10,6 +10,7 @@ from gateway.search.accounts import Accounts
 from gateway.search.aggregate import Aggregation
 from gateway.search.board import Board, Draw, Moves
 from gateway.search.protocol import (
+    MAIN,
     Cancel,
     Cancelled,
     Candidate,
@@ -27,6 +28,7 @@ from gateway.search.protocol import (
     Verifier,
     Wait,
 )
+from gateway.search.steps import boundary_of
 from gateway.search.together import together
 from tests.search.contract import TASK
 from tests.search.scripted import answers, run
@@ -51,9 +53,9 @@ def drive(moves: Moves[object], events: list[Event]) -> tuple[list[Command], obj
         return commands, done.value
 
 
-def launched(on: Board) -> Draw:
+def launched(on: Board, role: str = MAIN) -> Draw:
     """A draw to the end of the answer."""
-    _, draw = drive(on.launch(until=Until.END), [])
+    _, draw = drive(on.launch(until=Until.END, role=role), [])
     assert isinstance(draw, Draw)
     return draw
 
@@ -222,3 +224,15 @@ def test_a_score_counts_with_what_it_came_to() -> None:
         assert not on.can_score(second)
         drive(on.event(), [Scored(first.id, (0.5,), told)])
         assert on.can_score(second) is is_left
+
+
+def test_the_steps_of_a_draw_end_where_its_models_arm_has_it() -> None:
+    """Two legs of a cascade, one that ends its steps with a line and one with a blank line, each keep theirs."""
+    main = TASK.terms[MAIN]
+    by_line = replace(main, boundary=boundary_of({"step": "newline"}))
+    on = Board(Accounts(replace(TASK, terms={**TASK.terms, MAIN: by_line, "other": replace(main)})))
+    written = "one\ntwo\n\nthree"
+    for role, steps in ((MAIN, ["one\n", "two\n\n", "three"]), ("other", ["one\ntwo\n\n", "three"])):
+        draw = launched(on, role)
+        drive(on.event(), [Finished(Candidate(draw.id, written, 4))])
+        assert on.steps(draw) == steps
