@@ -39,10 +39,23 @@ class Written:
 
 
 class ChatWriter:
-    """Draws from one model by its route: the client's request as that model is asked, with what a draw changes."""
+    """Draws from one model by its route: the client's request as that model is asked, with what a draw changes.
 
-    def __init__(self, line: Line, route: Route, *, is_streamed: bool, takes_temperature: bool, salt: str) -> None:
+    ``prompt_tokens`` is None where the model's server does not tell before it answers.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        route: Route,
+        *,
+        prompt_tokens: int | None,
+        is_streamed: bool,
+        takes_temperature: bool,
+        salt: str,
+    ) -> None:
         self._line = line
+        self._prompt_tokens = prompt_tokens
         self._route = route
         self._codec: Codec = line.exchange.house.codecs[route.dialect]
         self._is_streamed = is_streamed
@@ -62,8 +75,7 @@ class ChatWriter:
         reader: StreamReader = self._codec.reader()
         if self._route.tags is not None:
             reader = TagReader(reader, self._route.tags)
-        known = _known_prompt(self._line, self._route)
-        following = _Following(reader, boundary if launch.reports_steps else None, on_step, known)
+        following = _Following(reader, boundary if launch.reports_steps else None, on_step, sending.prompt_tokens)
         await self._line.streamed(sending, spent, following.take, following.usage)
         return following.written()
 
@@ -99,6 +111,7 @@ class ChatWriter:
             requested={**self._route.requested, "draw": launch.draw},
             sent={**self._route.sent, **shown},
             ceiling=ceiling,
+            prompt_tokens=self._prompt_tokens or _known_prompt(self._line, self._route),
             max_tokens=launch.max_tokens,
         )
 

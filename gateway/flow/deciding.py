@@ -150,15 +150,22 @@ def find_policy(asked: str | None, key: Key, catalog: Catalog) -> ActivePolicy:
     raise Forbidden(f"this key may not follow policy {name!r}; it may follow: {listed}", param="model")
 
 
+def _named(model: str) -> tuple[str | None, str | None]:
+    """The policy and the arm that a name speaks of: ``auto``, ``auto:POLICY``, ``arm:NAME`` or ``arm:POLICY/NAME``."""
+    if model.startswith(_ARM):
+        policy, _, arm = model.removeprefix(_ARM).rpartition("/")
+        return policy or None, arm
+    return (model.removeprefix(_POLICY) if model.startswith(_POLICY) else None), None
+
+
 async def _decided(exchange: Exchange, *, knows_budget: bool = False) -> Plan:
     ask = exchange.ask
     if ask.endpoint.operation is Operation.EMBEDDINGS:
         raise InvalidRequest("a policy chooses between models that answer; name the embedding model", param="model")
-    asked = ask.model.removeprefix(_POLICY) if ask.model.startswith(_POLICY) else None
+    asked, name = _named(ask.model)
     exchange.policy = policy = find_policy(asked, exchange.key, exchange.catalog)
     facts, snapshots = await _gather(exchange, policy, knows_budget=knows_budget)
-    if ask.model.startswith(_ARM):
-        name = ask.model.removeprefix(_ARM)
+    if name is not None:
         return plan_arm(policy.ready, name, facts, snapshots, reason="the request names an arm")
     plan = decide(policy.ready, facts, policy.profile, snapshots, exchange.house.draw())
     if plan.is_observed:

@@ -14,7 +14,7 @@ from gateway.domain.chat import Dialect
 from gateway.domain.model import Model
 from gateway.domain.money import Usd
 from gateway.domain.record import Result
-from gateway.domain.usage import Usage
+from gateway.domain.usage import Usage, UsageSource
 from gateway.errors import PonderError, UpstreamError, UpstreamFailed, UpstreamTimedOut
 from gateway.flow.attempts import pause_before_retry, result_of
 from gateway.flow.exchange import Exchange, OpenCall
@@ -32,7 +32,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One call as it goes out, and the most that it can cost and write."""
+    """One call as it goes out, its prompt's tokens as far as they are known, and the most it can cost and write."""
 
     path: str
     dialect: Dialect
@@ -40,6 +40,7 @@ class Sending:
     requested: Mapping[str, Any]
     sent: Mapping[str, Any]
     ceiling: Usd
+    prompt_tokens: int = 0
     max_tokens: int = 0
 
 
@@ -60,7 +61,7 @@ class Line:
         while True:
             tries += 1
             try:
-                async with self._call(sending, spent) as (call, reply):
+                async with self._call(sending, spent, sending.max_tokens) as (call, reply):
                     document = answer_body(await reply.read(), self.model.upstream)
                     usage = usage_of(document)
                     self._end(call, Result.ANSWERED, spent, usage)
@@ -80,7 +81,7 @@ class Line:
             tries += 1
             has_begun = False
             try:
-                async with self._call(sending, spent, usage_so_far) as (call, reply):
+                async with self._call(sending, spent, 0, usage_so_far) as (call, reply):
                     splitter = EventSplitter()
                     async for chunk in reply.chunks():
                         for event in filter(None, map(parse, splitter.feed(chunk))):
@@ -99,9 +100,13 @@ class Line:
 
     @asynccontextmanager
     async def _call(
-        self, sending: Sending, spent: Spent, usage_so_far: Callable[[], Usage | None] = lambda: None
+        self,
+        sending: Sending,
+        spent: Spent,
+        unseen_tokens: int,
+        usage_so_far: Callable[[], Usage | None] = lambda: None,
     ) -> AsyncIterator[tuple[OpenCall, UpstreamReply]]:
-        """One call that is on record however it ends."""
+        """One call that is on record however it ends; it may have written ``unseen_tokens`` before anything comes."""
         exchange = self.exchange
         if exchange.left_s <= 0:
             raise UpstreamTimedOut("the request's deadline passed before its model could be called", is_unbilled=True)
@@ -117,10 +122,18 @@ class Line:
             self._end(call, result_of(error), spent, usage_so_far(), error, most_tokens=sending.max_tokens)
             raise
         except asyncio.CancelledError:
-            self._end(call, Result.CANCELLED, spent, usage_so_far(), most_tokens=sending.max_tokens)
+            usage = usage_so_far() or self._unseen(sending, unseen_tokens)
+            self._end(call, Result.CANCELLED, spent, usage, most_tokens=sending.max_tokens)
             raise
         finally:
             place.leave()
+
+    def _unseen(self, sending: Sending, written: int) -> Usage | None:
+        """What a cancelled call used of which nothing was seen. Only of a server of our own is that known: no other
+        says whether it has thought meanwhile, or goes on."""
+        if not self.terms.is_vllm:
+            return None
+        return Usage(input_tokens=sending.prompt_tokens, output_tokens=written, source=UsageSource.ESTIMATED)
 
     def _outgoing(self, sending: Sending) -> UpstreamCall:
         ask, terms = self.exchange.ask, self.terms

@@ -216,6 +216,7 @@ class _Desk:
             writer = ChatWriter(
                 line,
                 route,
+                prompt_tokens=prompt_tokens if line.terms.is_vllm else None,
                 is_streamed=is_cancelled or not line.terms.is_vllm,
                 takes_temperature=_takes_temperature(model, arm),
                 salt=self.salt,

@@ -138,7 +138,7 @@ class TokenWriter:
         if stops:
             body |= {"stop": stops, "include_stop_str_in_output": True}
         requested = {**self._route.requested, "draw": launch.draw}
-        return Sending("/completions", Dialect.OPENAI_CHAT, dumps(body), requested, shown, ceiling, limit)
+        return Sending("/completions", Dialect.OPENAI_CHAT, dumps(body), requested, shown, ceiling, len(ids), limit)
 
 
 def cut(pieces: Sequence[Piece], text: str) -> tuple[tuple[Piece, ...], str]:

@@ -17,6 +17,7 @@ from gateway.domain.chat import Dialect
 from gateway.domain.check import Check, Kind, TruthCheck
 from gateway.domain.record import RequestRecord, Result
 from gateway.domain.search_record import Fate
+from gateway.domain.usage import UsageSource
 from gateway.errors import UpstreamError, UpstreamRefused
 from gateway.flow.house import House
 from gateway.flow.reply import Reply, Streamed, Whole
@@ -217,6 +218,30 @@ async def test_a_client_that_leaves_ends_the_search(server: SearchedVllm) -> Non
         await reading
     await reply.rest.aclose()
     assert _record(kept).result is Result.DISCONNECTED
+
+
+async def test_a_step_that_is_cut_off_counts_the_most_it_can_have_written(server: SearchedVllm) -> None:
+    """Nothing is seen of a step before its end; on a server of our own it still has a cost, and so has the request."""
+    kept = Kept()
+    server.gate.clear()
+    reply = await _streamed(
+        searching_house(server, kept, verifier=ScriptedVerifier(_judges)), "beam", Hints(progress=True)
+    )
+    reading = asyncio.ensure_future(anext(reply.rest))
+    await server.at_gate.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await reply.rest.aclose()
+    record = _record(kept)
+    cut_off = [call for call in record.calls if call.result is Result.CANCELLED]
+    assert cut_off
+    for call in cut_off:
+        assert call.usage is not None
+        assert call.usage.source is UsageSource.ESTIMATED
+        assert call.usage.input_tokens > 0
+        assert call.usage.output_tokens == call.sent["max_tokens"]
+    assert record.is_cost_complete
 
 
 async def test_a_stream_that_has_begun_ends_in_an_error_event(server: SearchedVllm) -> None:
