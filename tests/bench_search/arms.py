@@ -17,6 +17,10 @@ POLICY: Final = "bench"
 ADAPTIVE: Final = "adaptive"
 _BY_STEPS: Final = {"depth": DEPTH, "step": "newline", "verifier": "prm"}
 _SMALL: Final = {"model": "small"}
+_LARGE: Final = {"model": "large"}
+VOTES_AT: Final = 0.3
+"""Of 0.3, 0.5, 0.6 and 0.8 the temperature at which the majority of 8 was right most often on the validation split."""
+_VOTE: Final = {"strategy": "vote", "samples": 8, "temperature": VOTES_AT}
 
 
 def best_of(samples: int, **more: Any) -> Arm:
@@ -36,8 +40,8 @@ def uniform(samples: int) -> Arm:
 
 TABLE: Final[Mapping[str, Arm]] = {
     "greedy": _SMALL,
-    "majority of 8": {**_SMALL, "strategy": "vote", "samples": 8, "stop": "never"},
-    "vote 8": {**_SMALL, "strategy": "vote", "samples": 8},
+    "majority of 8": {**_SMALL, **_VOTE, "stop": "never"},
+    "vote 8": {**_SMALL, **_VOTE},
     "best of 4": best_of(4),
     "best of 8": best_of(8),
     "best of 16": best_of(16),
@@ -49,7 +53,9 @@ TABLE: Final[Mapping[str, Arm]] = {
     "MCTS 50": {**_SMALL, "strategy": "mcts", "simulations": 50, **_BY_STEPS},
     "repair": repair(2),
     "repair 8": repair(8),
-    "large": {"model": "large"},
+    "large": _LARGE,
+    "large, majority of 8": {**_LARGE, **_VOTE, "stop": "never"},
+    "large, vote 8": {**_LARGE, **_VOTE},
     "draft": {"model": "large", "strategy": "draft", "draft": "small", **_BY_STEPS},
     "cascade": {"cascade": ["checked", "best of 4", "large"], "escalate_below": 0.8, "verifier": "prm"},
 }
@@ -64,7 +70,7 @@ _HELPERS: Final[Mapping[str, Arm]] = {
     **{name: repair(rounds) for rounds, name in REPAIRS.items()},
 }
 ARMS: Final[Mapping[str, Arm]] = {**TABLE, **_HELPERS}
-_NEED_LARGE: Final = ("large", "draft", "cascade")
+_NEED_LARGE: Final = ("large", "large, majority of 8", "large, vote 8", "draft", "cascade")
 
 
 def names(arms: Mapping[str, Arm], *, has_large: bool) -> list[str]:

@@ -65,7 +65,7 @@ async def _bare(bed: Bed, part: list[Problem]) -> None:
             body = {
                 "model": "small",
                 "messages": messages(problem),
-                "temperature": 0.8,
+                "temperature": arms.VOTES_AT,
                 "seed": seed_of(problem) + number,
                 "max_tokens": arms.OUTPUT_TOKENS,
             }

@@ -121,13 +121,20 @@ def outdone(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def voting(rows: Mapping[int, Sequence[Row]]) -> tuple[Estimate, Estimate] | None:
+VOTERS: Final[Mapping[str, str]] = {"small": "", "large": "large, "}
+"""By model, how the rows of its votes begin."""
+
+
+def voting(rows: Mapping[int, Sequence[Row]], model: str) -> tuple[Estimate, Estimate] | None:
     """Adaptive voting beside the majority of 8, over all difficulties: points of accuracy, and the share of tokens."""
+    beginning = VOTERS[model]
     one: list[Attempt] = []
     other: list[Attempt] = []
     for each in rows.values():
         by_arm = {row.arm: row.attempts for row in each}
-        for left, right in zip(by_arm.get("vote 8", ()), by_arm.get("majority of 8", ()), strict=False):
+        for left, right in zip(
+            by_arm.get(f"{beginning}vote 8", ()), by_arm.get(f"{beginning}majority of 8", ()), strict=False
+        ):
             one.append(left)
             other.append(right)
     if not one:
@@ -225,12 +232,14 @@ def verdicts(run: Run, rows: Mapping[int, Sequence[Row]], stages: Mapping[str, A
             name = f"adaptive allocation, difficulty {each.kind}: tokens beside uniform best-of-N at equal accuracy"
             said = f"{show(each.token_share)}, {signed(each.points)} points"
             judged.append(Verdict(name, "≤ 0.30", said, each.token_share.value <= 0.3 and each.points.high >= 0))
-    votes = voting(rows)
-    if votes is not None:
-        points, tokens = votes
-        said = f"{show(tokens)}, {signed(points)} points"
-        met = tokens.value <= 0.45 and points.value >= -0.5
-        judged.append(Verdict("adaptive voting beside majority of 8: tokens", "≤ 0.45 at ≥ −0.5 points", said, met))
+    for model in VOTERS:
+        votes = voting(rows, model)
+        if votes is not None:
+            points, tokens = votes
+            said = f"{show(tokens)}, {signed(points)} points"
+            met = tokens.value <= 0.45 and points.value >= -0.5
+            name = f"adaptive voting of the {model} model beside its majority of 8: tokens"
+            judged.append(Verdict(name, "≤ 0.45 at ≥ −0.5 points", said, met))
     if "driver" in stages:
         speed, gone = driver_ratio(stages["driver"]), stages["driver"]["gone_ms"]
         judged.append(Verdict("tokens/s beside a bare load generator", "≥ 0.95", show(speed), speed.value >= 0.95))

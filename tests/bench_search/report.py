@@ -11,11 +11,12 @@ from statistics import median
 from typing import Any, Final
 
 from tests.bench.__main__ import machine
-from tests.bench_search import adaptive, peer
+from tests.bench_search import adaptive, arms, peer
 from tests.bench_search.asking import AT_ONCE
 from tests.bench_search.charts import Point, chart
 from tests.bench_search.figures import share
 from tests.bench_search.findings import (
+    VOTERS,
     Row,
     allocated,
     cache_shares,
@@ -85,7 +86,7 @@ def _head(run: Run) -> str:
         f"- Machine: {machine()}; load generator, gateway and model servers share it.\n"
         f"- Weights of the models: {sizes}.\n"
         f"- {datetime.now(UTC):%Y-%m-%d}; seed {SEED}; the same seeds for every arm, so arms are compared on the same "
-        "luck; temperature 0.8 where a strategy draws more than once, else 0; "
+        f"luck; temperature {arms.VOTES_AT} for votes, 0.8 where another strategy draws more than once, else 0; "
         f"{AT_ONCE} problems under way at a time.\n"
         "- Intervals are 95%: Wilson's for shares, a paired bootstrap over problems for ratios and differences."
     )
@@ -150,17 +151,15 @@ def _family(arm: str) -> str:
 
 
 def _voting(rows: Mapping[int, Sequence[Row]]) -> list[str]:
-    found = voting(rows)
-    if found is None:
-        return []
-    points, tokens = found
-    return [
-        "### Adaptive voting",
-        (
-            f"`vote 8` with its defaults beside the majority of all 8, over all difficulties in equal parts: "
-            f"{signed(points)} points of accuracy, at {show(tokens)} of the tokens."
-        ),
+    found = {model: votes for model in VOTERS if (votes := voting(rows, model)) is not None}
+    told = [
+        f"The {model} model: {signed(points)} points of accuracy, at {show(tokens)} of the tokens."
+        for model, (points, tokens) in found.items()
     ]
+    if not told:
+        return []
+    about = "`vote 8` with its defaults beside the majority of all 8, over all difficulties in equal parts."
+    return ["### Adaptive voting", " ".join([about, *told])]
 
 
 def _matched(run: Run, rows: Mapping[int, Sequence[Row]]) -> list[str]:
