@@ -97,6 +97,35 @@ class LabelSettings(_Stepwise):
         return self
 
 
+class LikelihoodWeights(BaseModel):
+    """What ``ponder prm train --likelihood-of`` has found: the head over a language model's likelihoods."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bias: float = Field(allow_inf_nan=False)
+    step: float = Field(ge=0, allow_inf_nan=False)
+    token: float = Field(ge=0, allow_inf_nan=False)
+
+
+class LikelihoodSettings(_Templated):
+    """A language model that reads the answer: what it held for unlikely is taken for wrong. One call scores all."""
+
+    kind: Literal["likelihood"]
+    aggregation: Literal["min", "product", "mean", "last", "sum"] = "last"
+    template: str = PLAIN_TEMPLATE
+    step_tag: str = ""
+    step_gap: str | None = None
+    batch: int = Field(default=8, ge=1, le=1024)
+    weights: LikelihoodWeights
+
+    @field_validator("template")
+    @classmethod
+    def _ends_with_steps(cls, template: str) -> str:
+        if not template.endswith("{steps}"):
+            raise ValueError("must end with {steps}")
+        return template
+
+
 class OutcomeSettings(_Templated):
     """An outcome reward model: one score for a whole answer."""
 
@@ -119,9 +148,9 @@ class JudgeSettings(_Verifier):
 
 
 VerifierSettings: TypeAlias = Annotated[
-    StepRewardsSettings | ClassifySettings | LabelSettings | OutcomeSettings | JudgeSettings,
+    StepRewardsSettings | ClassifySettings | LabelSettings | LikelihoodSettings | OutcomeSettings | JudgeSettings,
     Field(discriminator="kind"),
 ]
 KINDS: Final[tuple[type[BaseModel], ...]] = (
-    StepRewardsSettings, ClassifySettings, LabelSettings, OutcomeSettings, JudgeSettings,
+    StepRewardsSettings, ClassifySettings, LabelSettings, LikelihoodSettings, OutcomeSettings, JudgeSettings,
 )  # fmt: skip

@@ -9,6 +9,7 @@ from gateway.adapters.verifiers.calls import Calls, CallTerms
 from gateway.adapters.verifiers.classify import Classify
 from gateway.adapters.verifiers.judge import Judge
 from gateway.adapters.verifiers.label import Label
+from gateway.adapters.verifiers.likelihood import Likelihood
 from gateway.adapters.verifiers.model_verifier import Form, Manner, ModelVerifier
 from gateway.adapters.verifiers.outcome import Pairs
 from gateway.adapters.verifiers.passages import Template
@@ -24,6 +25,7 @@ from gateway.verifier_settings import (
     ClassifySettings,
     JudgeSettings,
     LabelSettings,
+    LikelihoodSettings,
     OutcomeSettings,
     StepRewardsSettings,
     VerifierSettings,
@@ -93,7 +95,7 @@ def _manner(settings: VerifierSettings) -> Manner:
         case ClassifySettings() | LabelSettings():
             is_logit = settings.scale == "logit"
             return Manner(settings.steps, Aggregation(settings.aggregation), is_logit, settings.max_steps)
-        case StepRewardsSettings():
+        case StepRewardsSettings() | LikelihoodSettings():
             return Manner("each", Aggregation(settings.aggregation), settings.scale == "logit")
         case OutcomeSettings():
             return Manner("none", Aggregation.LAST, settings.scale == "logit")
@@ -110,6 +112,9 @@ def _form(settings: VerifierSettings, calls: Calls, *, is_logit: bool) -> Form:
         case LabelSettings():
             template = Template(settings.template, settings.step_tag, settings.step_gap)
             return Label(calls, template, settings.labels, is_logit, settings.batch)
+        case LikelihoodSettings():
+            template = Template(settings.template, settings.step_tag, settings.step_gap)
+            return Likelihood(calls, template, settings.weights, is_logit, settings.batch)
         case OutcomeSettings(endpoint="classify"):
             return Classify(calls, Template(settings.template), settings.label, is_logit, settings.batch)
         case OutcomeSettings():

@@ -15,8 +15,8 @@ from gateway.verifier_settings import KINDS, ClassifySettings, VerifierSettings
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("kind: step_reward", "verifiers.v: needs a kind: step_rewards, classify, label, outcome, judge"),
-        ("batch: 3", "verifiers.v: needs a kind: step_rewards, classify, label, outcome, judge"),
+        ("kind: step_reward", "verifiers.v: needs a kind: step_rewards, classify, label, likelihood, outcome, judge"),
+        ("batch: 3", "verifiers.v: needs a kind: step_rewards, classify, label, likelihood, outcome, judge"),
         (
             "kind: step_rewards\n    step_tg: x",
             "ponder.yaml:5: verifiers.v.step_rewards.step_tg: unknown key; did you ",

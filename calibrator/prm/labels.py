@@ -128,6 +128,11 @@ def read_chains(file: Path) -> list[Chain]:
     return sorted(read_log(file).labelled(), key=lambda chain: (chain.item, chain.number))
 
 
+def is_held_out(item: str, share: float) -> bool:
+    """Whether a problem is held out: by a digest of its id, so that all its chains are, whatever the seed."""
+    return int.from_bytes(blake2b(item.encode(), digest_size=8).digest()) < share * 2**64
+
+
 class LabelFile:
     """A file of labels that is being written, and what it holds."""
 

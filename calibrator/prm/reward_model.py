@@ -20,7 +20,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from transformers.utils import logging
 
 from calibrator.prm.added_layers import AddedLayers
-from calibrator.prm.labels import Chain, read_chains
+from calibrator.prm.labels import Chain, is_held_out, read_chains
 from calibrator.prm.quality import Scored
 from calibrator.prm.scored import write_scored
 
@@ -131,11 +131,6 @@ def train(course: Course) -> None:
     _describe(course, losses, len(taught), len(tests))
     held_out = [each for each in chains if is_held_out(each.item, course.held_out_share)]
     write_scored(course.out / HELD_OUT, scored(course.out, course.template, held_out))
-
-
-def is_held_out(item: str, share: float) -> bool:
-    """Whether a problem is held out: by a digest of its id, so that all its chains are, whatever the seed."""
-    return int.from_bytes(blake2b(item.encode(), digest_size=8).digest()) < share * 2**64
 
 
 def scored(folder: Path, template: str, chains: Sequence[Chain]) -> list[Scored]:

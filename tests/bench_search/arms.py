@@ -30,7 +30,7 @@ def best_of(samples: int, **more: Any) -> Arm:
 
 def repair(rounds: int) -> Arm:
     """Repair by the scores of single steps."""
-    return {**_SMALL, "strategy": "repair", "rounds": rounds, "step": "newline", "verifier": "prm-each"}
+    return {**_SMALL, "strategy": "repair", "rounds": rounds, "step": "newline", "verifier": "prm"}
 
 
 def uniform(samples: int) -> Arm:
@@ -98,20 +98,19 @@ def digest(told: Any) -> str:
     return blake2b(told.encode(), digest_size=8).hexdigest()
 
 
+HEAD: Final[Mapping[str, Any]] = json.loads(
+    Path(__file__).parents[1].joinpath("reasoner", "weights", "likelihood", "prm.json").read_text("utf-8")
+)
+"""The process reward model: what was learnt over the likelihoods of the model that it names."""
 VERIFIERS: Final[Mapping[str, Mapping[str, Any]]] = {
-    name: {"kind": "classify", "model": "prm", "template": "{question}\n{steps}", "aggregation": "last", "steps": steps}
-    for name, steps in (("prm", "last"), ("prm-each", "each"))
-}
-"""The reward model; ``repair`` needs a score for each step, the others only for the end of a chain."""
-
-
-STEPWISE: Final = {
-    "kind": "step_rewards", "model": "prm", "template": "{question}\n{steps}", "aggregation": "last", "step_tag": "\n",
+    "prm": {
+        "kind": "likelihood", "model": "prm", "template": HEAD["template"], "weights": HEAD["weights"],
+        "aggregation": "last",
+    },
 }  # fmt: skip
-"""``prm-each`` where no reward model was trained: one call then scores every step."""
 
 
-def configuration(addresses: Mapping[str, str], connections: int, *, has_reward_model: bool) -> dict[str, Any]:
+def configuration(addresses: Mapping[str, str], connections: int) -> dict[str, Any]:
     """The ``ponder.yaml``: an upstream and a model of the same name for each vLLM."""
     return {
         "upstreams": {
@@ -122,7 +121,7 @@ def configuration(addresses: Mapping[str, str], connections: int, *, has_reward_
             name: {"upstream": name, "price": "free", "context_tokens": 1024, "max_output_tokens": OUTPUT_TOKENS}
             for name in addresses
         },
-        "verifiers": {**VERIFIERS, **({} if has_reward_model else {"prm-each": STEPWISE})},
+        "verifiers": dict(VERIFIERS),
         "policy": POLICY,
         "limits": {"deadline_s": 600},
         "retention": {"store_text": True},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -13,16 +12,13 @@ from typing import Any, Final
 
 import yaml
 
-from tests.bench_search import arms, checker
+from tests.bench_search import arms
 from tests.bench_search.figures import VERIFIER
 from tests.upstreams.gateway_process import GatewayProcess
-from tests.vllm.servers import ROOT, Vllm, free_port, running, serving
+from tests.vllm.servers import Vllm, serving
 
 CONNECTIONS: Final = 64
 """Calls at a time to one vLLM: as many as it works on."""
-_POOLING: Final = ("--runner", "pooling", "--enable-prefix-caching")
-_GENERATING: Final = ("--enable-prompt-tokens-details",)
-_MODELS: Final = {"small": _GENERATING, "large": _GENERATING, "prm": _POOLING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +29,6 @@ class Bed:
     gateway: GatewayProcess
     weights: Mapping[str, str]
     sizes: Mapping[str, int]
-    has_reward_model: bool
-    """Whether the verifier was trained; where none was, it is the likelihood of steps under the large model."""
 
     @property
     def has_large(self) -> bool:
@@ -51,40 +45,25 @@ def laid(weights: Path, folder: Path) -> Iterator[Bed]:
     """Start everything, and end it with the block."""
     # One thread for each server: more of them wait for each other on models as small as these.
     os.environ.update(OMP_NUM_THREADS="1", VLLM_CPU_OMP_THREADS_BIND="nobind")
-    present = {name: more for name, more in _MODELS.items() if (weights / name / "config.json").exists()}
-    has_reward_model = VERIFIER in present
+    reads = {name: name for name in ("small", "large") if (weights / name / "config.json").exists()}
+    reads[VERIFIER] = arms.HEAD["model"]
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         # A server ends with the thread that began it, so the threads stay until the end.
-        pool = stack.enter_context(ThreadPoolExecutor(len(present)))
+        pool = stack.enter_context(ThreadPoolExecutor(len(reads)))
 
         def begin(name: str) -> Vllm:
-            server = serving(weights / name, name, folder / f"vllm-{name}.log", *present[name])
-            return stack.enter_context(server)
+            log = folder / f"vllm-{name}.log"
+            return stack.enter_context(serving(weights / reads[name], name, log, "--enable-prompt-tokens-details"))
 
-        servers = dict(zip(present, pool.map(begin, present), strict=True))
-        if not has_reward_model:
-            servers[VERIFIER] = stack.enter_context(_checking(servers[checker.MODEL], folder / "checker.log"))
+        servers = dict(zip(reads, pool.map(begin, reads), strict=True))
         addresses = {name: server.address for name, server in servers.items()}
         home = folder / "home"
         write_policy(home, arms.policy(has_large="large" in servers))
-        gateway = stack.enter_context(
-            GatewayProcess(home, arms.configuration(addresses, CONNECTIONS, has_reward_model=has_reward_model), {})
-        )
-        reads = {name: name if name in present else checker.MODEL for name in servers}
+        gateway = stack.enter_context(GatewayProcess(home, arms.configuration(addresses, CONNECTIONS), {}))
         files = {name: weights / read / "model.safetensors" for name, read in reads.items()}
         digests = {name: arms.weights_digest(file) for name, file in files.items()}
-        yield Bed(servers, gateway, digests, sizes(files), has_reward_model)
-
-
-@contextmanager
-def _checking(model: Vllm, log: Path) -> Iterator[Vllm]:
-    """The verifier that needs no training, before a vLLM that serves the large model."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "tests.bench_search.checker", str(port), model.address]
-    with running(command, f"{address}/health", log, {**os.environ, "PYTHONPATH": str(ROOT)}):
-        yield Vllm(VERIFIER, address, log)
+        yield Bed(servers, gateway, digests, sizes(files))
 
 
 def write_policy(home: Path, policy: Mapping[str, Any]) -> None:

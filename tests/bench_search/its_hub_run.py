@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -56,12 +57,15 @@ class CountingModel(OpenAICompatibleLanguageModel):
 
 
 class RewardModel:
-    """The reward model that Ponder asks too, by the same endpoint with the same text; process and outcome in one."""
+    """The verifier that Ponder asks too: the same likelihoods of the same text, weighed alike; of steps and answers."""
 
-    def __init__(self, session: aiohttp.ClientSession, address: str, spending: Spending) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, address: str, weights: Mapping[str, float], spending: Spending
+    ) -> None:
         self._session = session
         self._spending = spending
-        self._url = f"{address}/classify"
+        self._weights = weights
+        self._url = f"{address}/v1/completions"
 
     async def ascore(self, asked: Any, steps: Any = None, **_: Any) -> Any:
         """The chance that each answer, or beginning of one, comes out right."""
@@ -70,12 +74,26 @@ class RewardModel:
         else:
             question = asked.rpartition("\n")[2]
             texts = [f"{question}\n{each}" for each in ([steps] if isinstance(steps, str) else steps)]
-        async with self._session.post(self._url, json={"model": "prm", "input": texts}) as response:
+        body = {"model": "prm", "prompt": texts, "echo": True, "max_tokens": 0, "logprobs": 0, "temperature": 0}
+        async with self._session.post(self._url, json=body) as response:
             response.raise_for_status()
             answer = await response.json()
         self._spending.read += answer["usage"]["prompt_tokens"]
-        scored = [each["probs"][-1] for each in answer["data"]]
+        told = sorted(answer["choices"], key=lambda each: int(each["index"]))
+        scored = [self._score(text, each["logprobs"]["token_logprobs"]) for text, each in zip(texts, told, strict=True)]
         return scored[0] if isinstance(steps, str) else scored
+
+    def _score(self, text: str, told: Sequence[float | None]) -> float:
+        """By the least likely line after the first, and the least likely token of them; a token is a character."""
+        likely = [min(0.0, each or 0.0) for each in told[1:]]  # the first begins the prompt
+        question, *lines = text.splitlines(keepends=True)
+        place, step, token = len(question), 0.0, 0.0
+        for line in lines:
+            within = likely[place : place + len(line)]
+            place += len(line)
+            step, token = min(step, sum(within)), min(token, *within, 0.0)
+        odds = self._weights["bias"] - self._weights["step"] * math.log1p(-step)
+        return 1 / (1 + math.exp(self._weights["token"] * math.log1p(-token) - odds))
 
 
 def algorithm(name: str, judge: RewardModel, depth: int) -> Any:
@@ -108,7 +126,8 @@ async def run(task: dict[str, Any]) -> None:
         ) as model,
     ):
         model.spending = spending = Spending()
-        chosen = algorithm(task["algorithm"], RewardModel(session, task["judge"], spending), task["depth"])
+        judge = RewardModel(session, task["judge"], task["weights"], spending)
+        chosen = algorithm(task["algorithm"], judge, task["depth"])
         by_steps = task["algorithm"] in ("beam", "particle filtering")
 
         async def solve(question: str) -> None:

@@ -55,6 +55,7 @@ def _one(run: Run, algorithm: str, budget: int, operations: int) -> dict[str, An
         "budget": budget,
         "model": model.address,
         "judge": judge.address,
+        "weights": arms.HEAD["weights"],
         "depth": arms.DEPTH,
         "max_tokens": arms.OUTPUT_TOKENS,
         "at_once": AT_ONCE,

@@ -34,9 +34,9 @@ from tests.bench_search.run import SEED, Run
 from tests.vllm.servers import ENVIRONMENT
 
 _LIKELIHOOD: Final = (
-    "the likelihood of a chain's least likely step under the large model (`tests/bench_search/checker.py`), since "
-    "`tests/reasoner/weights` has no trained reward model; so it knows about as much as the large model, and what it "
-    "reads is counted at the large model's size. With a weaker verifier, searches gain less"
+    "Verifier: kind `likelihood`, a head trained on Monte-Carlo labels of steps over the large model's likelihoods "
+    "([its report](../../tests/reasoner/weights/likelihood/report.md)). So it knows about as much as the large model, "
+    "and what it reads is counted at the large model's size. With a weaker verifier, searches gain less."
 )
 _FAMILIES: Final = ("best of", "majority", "vote", "beam", "DVTS", "MCTS")
 
@@ -97,10 +97,7 @@ def _versions(run: Run) -> str:
     own = importlib.metadata.version("ponder")
     digests = ", ".join(f"{name} {digest}" for name, digest in run.bed.weights.items())
     its = _version(peer.ENVIRONMENT / "bin" / "python", "its_hub")
-    judge = "a process reward model" if run.bed.has_reward_model else _LIKELIHOOD
-    return (
-        f"Verifier: {judge}.\n\nVersions: Ponder {own}, vLLM {vllm}, its-hub {its}; digests of the weights: {digests}."
-    )
+    return f"{_LIKELIHOOD}\n\nVersions: Ponder {own}, vLLM {vllm}, its-hub {its}; digests of the weights: {digests}."
 
 
 def _version(python: Path, name: str) -> str:

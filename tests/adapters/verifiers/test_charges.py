@@ -17,6 +17,7 @@ KINDS: list[dict[str, Any]] = [
     {"kind": "classify"},
     {"kind": "classify", "batch": 2},
     {"kind": "label", "template": "{question} {steps}"},
+    {"kind": "likelihood", "weights": {"bias": 2, "step": 1, "token": 1}},
     {"kind": "outcome", "endpoint": "score"},
     {"kind": "judge", "steps": "each"},
 ]

@@ -27,6 +27,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "step_rewards": {"kind": "step_rewards"},
     "classify": {"kind": "classify"},
     "label": {"kind": "label", "template": "{question} {steps}"},
+    "likelihood": {"kind": "likelihood", "weights": {"bias": 2, "step": 1, "token": 1}},
     "outcome": {"kind": "outcome", "endpoint": "score"},
     "judge": {"kind": "judge"},
 }

@@ -9,9 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.adapters.verifiers.likelihood import Surprise, score_of, starts
 from gateway.domain.verification import Problem
-from gateway.errors import Unavailable
+from gateway.errors import Unavailable, UpstreamFailed
 from gateway.search.aggregate import Aggregation
+from gateway.verifier_settings import LikelihoodWeights
 from tests.adapters.verifiers.conftest import PATIENCE_S, PROBLEM, Make, chain
 from tests.adapters.verifiers.fake_vllm import MODEL, FakeVllm
 
@@ -199,3 +201,47 @@ async def test_an_answer_cannot_speak_for_its_judge(make: Make, server: FakeVllm
 async def test_an_empty_answer_has_a_score(make: Make) -> None:
     """An answer without a step is scored as one empty step."""
     assert await _scores(make(kind="classify"), is_whole=True) == pytest.approx((0.9,))
+
+
+async def test_likelihoods_are_those_of_one_reading(make: Make, server: FakeVllm) -> None:
+    """Every step is scored by the least likely step and token up to it, and the model is asked to write nothing."""
+    verifier = make(kind="likelihood", weights={"bias": 3.0, "step": 1.5, "token": 0.5}, template="{question}\n{steps}")
+    doubted = 3.0 - 2 * math.log1p(math.log(2))
+    expected = [1 / (1 + math.exp(-odds)) for odds in (3.0, doubted, doubted)]
+    assert await _scores(verifier, *STEPS) == pytest.approx(expected)
+    ((path, body),) = server.asked
+    assert path == "/v1/completions"
+    assert (body["echo"], body["max_tokens"], body["logprobs"]) == (True, 0, 0)
+    assert body["prompt"] == [f"What is 2+3?\n{''.join(STEPS)}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "expected"),
+    [
+        ("a b", ["<s>", "a", " b"], [0, 0, 1]),
+        ("1 é 2", ["1", " ", "\ufffd", "\ufffd", " 2"], [0, 1, 2, 2, 3]),
+        ("xx", ["x", "x"], [0, 1]),
+        ("ab", ["a", "", "b"], [0, 1, 1]),
+    ],
+)
+def test_tokens_stand_where_their_text_does(text: str, tokens: list[str], expected: list[int]) -> None:
+    """The mark that begins a prompt and parts of characters stand where what follows them does."""
+    assert list(starts(text, tokens)) == expected
+
+
+@pytest.mark.parametrize(
+    ("surprise", "odds"), [(0.0, 2.0), (-1.0, 2 - 2 * math.log(2)), (-99.0, 2 - 2 * math.log(100))]
+)
+def test_the_odds_of_a_surprise(surprise: float, odds: float) -> None:
+    """A certain chain has the bias alone; what is very unlikely hardly counts more than what is unlikely."""
+    weights = LikelihoodWeights(bias=2, step=1, token=1)
+    assert score_of(Surprise(surprise, surprise), weights) == pytest.approx(odds)
+
+
+async def test_a_server_that_tells_no_likelihoods_is_named(make: Make, server: FakeVllm) -> None:
+    """One that does not echo, or tells of fewer tokens than it read, gives no score."""
+    verifier = make(kind="likelihood", weights={"bias": 1, "step": 1, "token": 1})
+    for spoil in ({"logprobs": None}, {"logprobs": {"tokens": ["a"], "token_logprobs": []}}):
+        server.spoil = lambda answer, spoil=spoil: {**answer, "choices": [{**answer["choices"][0], **spoil}]}  # type: ignore[misc]
+        with pytest.raises(UpstreamFailed, match="tells no likelihoods"):
+            await _scores(verifier, *STEPS)
