@@ -85,9 +85,12 @@ class Reader:
             advance(1)
             return reading
 
-        async with asyncio.TaskGroup() as tasks:
-            readings = [tasks.create_task(one(chain)) for chain in chains]
-        return [each.result() for each in readings]
+        tasks = [asyncio.create_task(one(chain)) for chain in chains]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _read(self, chain: Chain) -> Reading:
         passage = self._form.passage(Problem((("user", chain.question),)), chain.steps, is_whole=True)
