@@ -239,13 +239,13 @@ class AnswerIndex(Protocol):
 
 
 class StickyArms(Protocol):
-    """Which arm answers which conversation, for a while. Losing an entry costs a cached prompt, never an answer."""
+    """Which arm has answered which ask, for a while. Losing an entry costs a cached prompt, never an answer."""
 
-    async def get(self, conversation: bytes) -> StickyArm | None:
-        """The conversation's arm; None where it has none, or where the store does not answer."""
+    async def get(self, ask: bytes) -> StickyArm | None:
+        """The ask's arm; None where it has none, or where the store does not answer."""
         ...
 
-    def put(self, conversation: bytes, arm: StickyArm, *, expires_s: float) -> None:
+    def put(self, ask: bytes, arm: StickyArm, *, expires_s: float) -> None:
         """Keep the arm for so long from now. Never blocks and never fails."""
         ...
 

@@ -18,7 +18,7 @@ PAUSE_S: Final = 1.0
 PREFIX: Final = "ponder:sticky:"
 """Without the hash tag that balances have: in a cluster, conversations may lie anywhere."""
 
-_PARTS = 3
+_PARTS = 4
 _log = logging.getLogger(__name__)
 
 
@@ -35,23 +35,23 @@ class RedisSticky:
         self._is_away = False
         self._failures = 0
 
-    async def get(self, conversation: bytes) -> StickyArm | None:
+    async def get(self, ask: bytes) -> StickyArm | None:
         if self._must_pause():
             return None
         try:
-            kept = await self._pipelines.submit("GET", self._name(conversation))
+            kept = await self._pipelines.submit("GET", self._name(ask))
         except StoreAway as fault:
             self._note_failure(fault)
             return None
         self._note_success()
         return _read(kept)
 
-    def put(self, conversation: bytes, arm: StickyArm, *, expires_s: float) -> None:
+    def put(self, ask: bytes, arm: StickyArm, *, expires_s: float) -> None:
         if self._must_pause():
             return
         # Whole seconds, rounded up: Redis refuses an expiry of none.
         lasting = ("EX", max(1, -int(-expires_s // 1)))
-        keeping = self._pipelines.submit("SET", self._name(conversation), _written(arm), *lasting)
+        keeping = self._pipelines.submit("SET", self._name(ask), _written(arm), *lasting)
         keeping.add_done_callback(self._note_kept)
 
     @property
@@ -61,8 +61,8 @@ class RedisSticky:
     async def close(self) -> None:
         await self._pipelines.close()
 
-    def _name(self, conversation: bytes) -> str:
-        return self._prefix + conversation.hex()
+    def _name(self, ask: bytes) -> str:
+        return self._prefix + ask.hex()
 
     def _must_pause(self) -> bool:
         if asyncio.get_running_loop().time() >= self._away_until:
@@ -89,10 +89,16 @@ class RedisSticky:
 
 
 def _written(arm: StickyArm) -> bytes:
-    return "\n".join((arm.policy, arm.arm, arm.model)).encode()
+    return "\n".join((arm.policy, arm.arm, arm.model, arm.root.hex())).encode()
 
 
 def _read(kept: object) -> StickyArm | None:
     """The arm as it was written; None for nothing, and for what another release wrote."""
     parts = kept.decode(errors="replace").split("\n") if isinstance(kept, bytes) else []
-    return StickyArm(*parts) if len(parts) == _PARTS else None
+    if len(parts) != _PARTS:
+        return None
+    policy, arm, model, root = parts
+    try:
+        return StickyArm(policy, arm, model, bytes.fromhex(root))
+    except ValueError:
+        return None

@@ -1,9 +1,10 @@
-"""Which conversation an ask belongs to, told by how it began: no client sends an id, and the opening never changes.
+"""Which ask an ask continues, told by the turns that both have: no client sends an id.
 
-The identity is a digest of the key and of what stands before the first answer: system text and first
-user turn. So the first ask and all later ones of a conversation agree, whatever was answered, and
-however a client writes its text (one string or parts) or moves its cache marks. Where a provider keeps
-the conversation, its own id is digested instead.
+The identity of an ask is a digest of the key and of its turns: how they begin, how many they are, and the last of
+them. An ask that goes on with a conversation repeats the turns of the one before; without the answer and what was
+said since, it has that one's identity. So examples that an application puts before every ask make no conversation of
+them. However a client writes its text (one string or parts) or moves its cache marks, whatever was answered, the
+identity is the same. Where a provider keeps the conversation, its own id is digested instead.
 
 Bodies are looked at as they came, before anybody has checked them: whatever is odd is passed over.
 """
@@ -18,13 +19,15 @@ from typing import Any, Final
 from gateway.domain.chat import Dialect
 from gateway.domain.sticky import Standing
 
-UNTOLD: Final = Standing(None, is_opening=True, is_tool_turn=False)
+UNTOLD: Final = Standing(None, None, is_tool_turn=False)
 
 _SIZE = 16
 _WHOLE = 4096
 """Longer texts count by their two ends and their length: a system prompt can be a book."""
 _END = _WHOLE // 2
 _MOST_PARTS = 64
+_LAST = 4
+"""So many turns at the end tell asks apart that begin alike and are as long."""
 _MEDIA = ("image_url", "source", "input_audio", "file", "file_data", "file_url", "file_id")
 _MEDIA_INNER = ("url", "data", "file_data", "file_id")
 _MEDIA_END = 128
@@ -39,15 +42,8 @@ def standing(dialect: Dialect, key_id: str, body: Mapping[str, Any]) -> Standing
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         return UNTOLD
-    digest = _Digest(key_id)
-    if dialect is Dialect.ANTHROPIC_MESSAGES:
-        digest.content(body.get("system"))
-    opening = _read_opening(digest, messages)
-    return Standing(
-        digest.result() if opening else None,
-        is_opening=not any(_is_answer(each) for each in islice(messages, opening, None)),
-        is_tool_turn=_ends_with_tool_results(messages),
-    )
+    system = body.get("system") if dialect is Dialect.ANTHROPIC_MESSAGES else None
+    return _of_turns(key_id, system, messages)
 
 
 def after_answer(key_id: str, answer_id: str) -> bytes:
@@ -62,33 +58,64 @@ def _of_responses(key_id: str, body: Mapping[str, Any]) -> Standing:
     if isinstance(kept, Mapping):
         kept = kept.get("id")
     if isinstance(kept, str):
-        return Standing(_named(key_id, "conversation", kept), is_opening=False, is_tool_turn=is_tool_turn)
+        named = _named(key_id, "conversation", kept)
+        return Standing(named, named, is_tool_turn=is_tool_turn)
     previous = body.get("previous_response_id")
     if isinstance(previous, str):
-        return Standing(after_answer(key_id, previous), is_opening=False, is_tool_turn=is_tool_turn)
-    digest = _Digest(key_id)
-    digest.content(body.get("instructions"))
+        before = after_answer(key_id, previous)
+        return Standing(before, before, is_tool_turn=is_tool_turn)
     if isinstance(items, str):
-        digest.content(items)
-        return Standing(digest.result(), is_opening=True, is_tool_turn=False)
+        items = [{"role": "user", "content": items}]
     if not isinstance(items, list) or not items:
         return UNTOLD
-    opening = _read_opening(digest, items)
+    return _of_turns(key_id, body.get("instructions"), items)
+
+
+def _of_turns(key_id: str, system: object, turns: list[Any]) -> Standing:
+    opening = _opening(turns)
+    if not opening:
+        return UNTOLD
+    said = _before_answers(turns, len(turns), opening)
+    before = _answered(turns, len(turns), opening)
     return Standing(
-        digest.result() if opening else None,
-        is_opening=not any(_is_answer(each) for each in islice(items, opening, None)),
-        is_tool_turn=is_tool_turn,
+        _digested(key_id, system, turns, opening, said),
+        None if before is None else _digested(key_id, system, turns, opening, before),
+        is_tool_turn=_ends_with_tool_results(turns),
     )
 
 
-def _read_opening(digest: _Digest, turns: list[Any]) -> int:
-    """Digest the turns up to the first one of a user, and return their number; 0 where no user speaks."""
+def _opening(turns: list[Any]) -> int:
+    """How many turns there are up to the first one of a user; 0 where no user speaks."""
     for number, turn in enumerate(islice(turns, _MOST_PARTS), 1):
+        if isinstance(turn, dict) and turn.get("role") == "user":
+            return number
+    return 0
+
+
+def _before_answers(turns: list[Any], end: int, opening: int) -> int:
+    """Where the answers begin that stand right before a place: the first turns up to there are what was asked."""
+    while end > opening and _is_answer(turns[end - 1]):
+        end -= 1
+    return end
+
+
+def _answered(turns: list[Any], end: int, opening: int) -> int | None:
+    """How many of the first turns the ask before had; None where nothing has been answered."""
+    while end > opening and not _is_answer(turns[end - 1]):
+        end -= 1
+    return _before_answers(turns, end, opening) if end > opening else None
+
+
+def _digested(key_id: str, system: object, turns: list[Any], opening: int, end: int) -> bytes:
+    """The identity of the ask that had the first turns, up to ``end``."""
+    digest = _Digest(key_id)
+    digest.content(system)
+    digest.text(str(end))
+    for turn in (*turns[:opening], *turns[max(opening, end - _LAST) : end]):
         if isinstance(turn, dict):
             digest.content(turn.get("content"))
-            if turn.get("role") == "user":
-                return number
-    return 0
+            digest.content(turn.get("output"))
+    return digest.result()
 
 
 def _is_answer(turn: object) -> bool:

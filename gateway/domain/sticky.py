@@ -12,26 +12,36 @@ _PLACES = 2**64
 class StickyArm:
     """The arm that answers a conversation, so that its provider's prompt cache and signatures stay of use.
 
-    ``model`` is the configured model that gave the latest answer.
+    ``model`` is the configured model that gave the latest answer. ``root`` identifies the ask that the
+    conversation began with, and with it the conversation.
     """
 
     policy: str
     arm: str
     model: str
+    root: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where an ask stands in its conversation.
 
-    ``conversation`` identifies it among all keys' conversations; None where the ask does not tell.
+    ``ask`` identifies it among all keys' asks, ``continues`` the one that it goes on from. None where the body does
+    not tell, and where nothing has been answered yet: then there is no arm to keep.
     """
 
-    conversation: bytes | None
-    is_opening: bool
-    """Nothing has been answered yet: there is no arm to keep, whatever equal openings were given."""
+    ask: bytes | None
+    continues: bytes | None
     is_tool_turn: bool
     """The results of tools come in: the model that called them goes on, and nothing may be rerouted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An ask of a conversation: its own identity, under which its arm is kept, and the conversation's."""
+
+    ask: bytes
+    root: bytes
 
 
 def share_point(conversation: bytes, salt: str) -> float:

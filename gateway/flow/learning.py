@@ -10,7 +10,7 @@ from gateway.domain.chat import Dialect
 from gateway.domain.latency import measured_as
 from gateway.domain.model import Model
 from gateway.domain.record import RequestRecord, Result
-from gateway.domain.sticky import StickyArm
+from gateway.domain.sticky import StickyArm, Turn
 from gateway.flow.house import House
 
 STICKY_S: Final = 3600.0
@@ -19,9 +19,7 @@ _TELLING = (Result.ANSWERED, Result.TIMED_OUT)
 """A request given up for its deadline had at least that long; to leave it out would make slow arms look fast."""
 
 
-def learn(
-    house: House, record: RequestRecord, *, policy: str, arm: Arm, model: Model, conversation: bytes | None
-) -> None:
+def learn(house: House, record: RequestRecord, *, policy: str, arm: Arm, model: Model, turn: Turn | None) -> None:
     """Note what a decided request has shown. Never blocks and never fails."""
     if record.result not in _TELLING:
         return
@@ -36,8 +34,9 @@ def learn(
         total_s=record.total_s,
     )
     if record.result is Result.ANSWERED:
-        sticky = StickyArm(policy, arm.name, model.name)
-        if conversation is not None:
-            house.sticky.put(conversation, sticky, expires_s=STICKY_S)
+        kept_under = [] if turn is None else [turn.ask]
         if record.answer_id is not None and record.dialect is Dialect.OPENAI_RESPONSES:  # no other continues by an id
-            house.sticky.put(after_answer(record.key_id, record.answer_id), sticky, expires_s=STICKY_S)
+            kept_under.append(after_answer(record.key_id, record.answer_id))
+        for ask in kept_under:
+            root = ask if turn is None else turn.root
+            house.sticky.put(ask, StickyArm(policy, arm.name, model.name, root), expires_s=STICKY_S)

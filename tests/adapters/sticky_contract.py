@@ -8,8 +8,8 @@ from typing import TypeAlias
 from gateway.domain.sticky import StickyArm
 from gateway.ports import StickyArms
 
-THINK = StickyArm("default", "think", "sonnet")
-FAST = StickyArm("default", "fast", "haiku")
+THINK = StickyArm("default", "think", "sonnet", bytes(16))
+FAST = StickyArm("default", "fast", "haiku", bytes(range(16)))
 Settled: TypeAlias = Callable[[], Awaitable[object]]
 ONE, OTHER = bytes(16), bytes(range(16))
 
@@ -28,7 +28,7 @@ class StickyContract:
 
     async def test_names_of_any_kind_come_back(self, sticky: StickyArms, settled: Settled) -> None:
         """Names of models with slashes, colons and other letters are kept as they are."""
-        arm = StickyArm("héros", "arm: 1", "gemini/models:größe 8b")
+        arm = StickyArm("héros", "arm: 1", "gemini/models:größe 8b", b"\n" * 16)
         sticky.put(ONE, arm, expires_s=60)
         await settled()
         assert await sticky.get(ONE) == arm

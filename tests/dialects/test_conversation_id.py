@@ -1,8 +1,9 @@
-"""Conversations told by their beginnings: the same for all their asks, another one for others, for any body."""
+"""Asks told by their turns: each continues just the one before it, for any body."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -43,20 +44,72 @@ OPENINGS: dict[Dialect, Callable[..., Body]] = {CHAT: _chat, ANTHROPIC: _anthrop
 
 
 def _id(dialect: Dialect, body: Body, key_id: str = "key_1") -> bytes:
-    found = standing(dialect, key_id, body).conversation
+    found = standing(dialect, key_id, body).ask
     assert found is not None
     return found
 
 
+def _continues(dialect: Dialect, body: Body) -> bytes | None:
+    return standing(dialect, "key_1", body).continues
+
+
 @pytest.mark.parametrize("dialect", OPENINGS)
-def test_all_asks_of_a_conversation_agree(dialect: Dialect) -> None:
-    """The second and third ask have the identity of the first, whatever was answered; only the first is an opening."""
+def test_each_ask_continues_the_one_before(dialect: Dialect) -> None:
+    """The second ask goes on from the first and the third from the second, whatever was answered."""
     begin = OPENINGS[dialect]
     turns = [_user(), _assistant(), _user("And 3 + 3?"), _assistant("6"), _user("Why?")]
-    asks = [begin(*turns[:length]) for length in (1, 3, 5)]
-    assert len({_id(dialect, ask) for ask in asks}) == 1
-    assert [standing(dialect, "key_1", ask).is_opening for ask in asks] == [True, False, False]
-    assert len(_id(dialect, asks[0])) == 16
+    first, second, third = (begin(*turns[:length]) for length in (1, 3, 5))
+    assert _continues(dialect, first) is None
+    assert _continues(dialect, second) == _id(dialect, first)
+    assert _continues(dialect, third) == _id(dialect, second)
+    assert len({_id(dialect, ask) for ask in (first, second, third)}) == 3
+    assert len(_id(dialect, first)) == 16
+    otherwise = begin(_user(), _assistant("four"), _user("And 3 + 3?"))
+    assert _continues(dialect, otherwise) == _id(dialect, first)
+
+
+@pytest.mark.parametrize("dialect", OPENINGS)
+def test_examples_before_an_ask_make_no_conversation(dialect: Dialect) -> None:
+    """Asks that an application begins alike continue nothing that was asked; what really follows one continues it."""
+    begin = OPENINGS[dialect]
+    shots = [_user("1 + 1?"), _assistant("2"), _user("1 + 2?"), _assistant("3")]
+    one, other = (begin(*shots, _user(text)) for text in ("2 + 2?", "3 + 3?"))
+    assert _continues(dialect, one) == _continues(dialect, other)
+    assert _continues(dialect, one) not in {_id(dialect, one), _id(dialect, other)}
+    assert _id(dialect, one) != _id(dialect, other)
+    followed = begin(*shots, _user("2 + 2?"), _assistant(), _user("Why?"))
+    assert _continues(dialect, followed) == _id(dialect, one)
+
+
+@pytest.mark.parametrize("dialect", OPENINGS)
+def test_a_begun_answer_does_not_count(dialect: Dialect) -> None:
+    """An ask that ends with the beginning of its answer is the one without, and goes on from the same one."""
+    begin = OPENINGS[dialect]
+    asked = begin(_user(), _assistant(), _user("Why?"))
+    begun = begin(_user(), _assistant(), _user("Why?"), _assistant("Because"))
+    assert _id(dialect, begun) == _id(dialect, asked)
+    assert _continues(dialect, begin(_user(), _assistant("{"))) == _id(dialect, begin(_user()))
+
+
+def test_a_tool_loop_is_followed_step_by_step() -> None:
+    """Each step of a tool loop continues the one before, though the model wrote several items in between."""
+    asks = [
+        _responses(_user()),
+        _responses(_user(), {"type": "reasoning"}, ADDING, {"type": "function_call_output", "output": "4"}),
+        _responses(
+            _user(), {"type": "reasoning"}, ADDING, {"type": "function_call_output", "output": "4"}, ADDING,
+            {"type": "function_call_output", "output": "5"},
+        ),
+    ]  # fmt: skip
+    for before, after in pairwise(asks):
+        assert _continues(RESPONSES, after) == _id(RESPONSES, before)
+
+
+def test_long_conversations_are_told_apart_by_their_last_turns() -> None:
+    """Two that begin alike and are as long differ where their last turns do."""
+    many = [turn for number in range(50) for turn in (_user(f"{number}?"), _assistant())]
+    one, other = (_id(CHAT, _chat(*many, _user(text))) for text in ("a", "b"))
+    assert one != other
 
 
 @pytest.mark.parametrize("dialect", OPENINGS)
@@ -92,16 +145,16 @@ def test_a_system_text_may_be_in_blocks() -> None:
 def test_an_input_may_be_a_string() -> None:
     """A Responses input that is only a text is the same conversation when it is sent as a turn later."""
     body = {"instructions": "Be brief.", "input": "What is 2 + 2?"}
-    assert standing(RESPONSES, "key_1", body).is_opening
-    assert _id(RESPONSES, body) == _id(RESPONSES, _responses(_user(), _assistant(), _user("Why?")))
+    assert _continues(RESPONSES, body) is None
+    assert _id(RESPONSES, body) == _continues(RESPONSES, _responses(_user(), _assistant(), _user("Why?")))
 
 
 def test_an_assistants_greeting_is_part_of_the_opening() -> None:
     """What stands before the first user's turn belongs to the opening, also where an assistant said it."""
     greeted = _chat(_assistant("Hello!"), _user())
-    assert standing(CHAT, "key_1", greeted).is_opening
+    assert _continues(CHAT, greeted) is None
     assert _id(CHAT, greeted) != _id(CHAT, _chat(_user()))
-    assert _id(CHAT, greeted) == _id(CHAT, _chat(_assistant("Hello!"), _user(), _assistant(), _user("Why?")))
+    assert _id(CHAT, greeted) == _continues(CHAT, _chat(_assistant("Hello!"), _user(), _assistant(), _user("Why?")))
 
 
 @pytest.mark.parametrize(
@@ -140,11 +193,12 @@ def test_cut_emoji_are_no_trouble(dialect: Dialect) -> None:
 def test_a_stored_conversation_is_named_by_its_provider() -> None:
     """A chain of stored answers is followed from answer to answer, and a stored conversation has one name."""
     chained = {"input": "Why?", "previous_response_id": "resp_1"}
-    assert standing(RESPONSES, "key_1", chained) == Standing(after_answer("key_1", "resp_1"), False, False)
+    before = after_answer("key_1", "resp_1")
+    assert standing(RESPONSES, "key_1", chained) == Standing(before, before, is_tool_turn=False)
     assert after_answer("key_1", "resp_1") not in {after_answer("key_1", "resp_2"), after_answer("key_2", "resp_1")}
     kept = [{"input": text, "conversation": name} for text in "ab" for name in ("conv_1", {"id": "conv_1"})]
     assert len({standing(RESPONSES, "key_1", body) for body in kept}) == 1
-    assert not standing(RESPONSES, "key_1", kept[0]).is_opening
+    assert _continues(RESPONSES, kept[0]) is not None
     assert _id(RESPONSES, {"conversation": "resp_1"}) != after_answer("key_1", "resp_1")
 
 
@@ -176,7 +230,7 @@ def test_a_tool_loop_is_seen(dialect: Dialect, turns: list[Body], is_tool_turn: 
     """Results of tools since the model last spoke make a tool turn, in each dialect, and nothing else does."""
     found = standing(dialect, "key_1", OPENINGS[dialect](*turns))
     assert found.is_tool_turn is is_tool_turn
-    assert found.is_opening is (len(turns) == 1)
+    assert (found.continues is None) is (len(turns) == 1)
 
 
 def test_results_for_a_stored_answer_are_a_tool_turn() -> None:
@@ -223,7 +277,7 @@ def test_odd_bodies_are_no_trouble(dialect: Dialect, body: Body) -> None:
     """Whatever the body holds, there is an answer, and the same one each time."""
     found = standing(dialect, "key_1", body)
     assert found == standing(dialect, "key_1", body)
-    assert found.conversation is None or len(found.conversation) == 16
+    assert all(each is None or len(each) == 16 for each in (found.ask, found.continues))
 
 
 def test_conversations_are_spread_evenly() -> None:
