@@ -1,59 +1,65 @@
-"""Fresh layers on top of a base that stays as it is, for training a reward model; needs torch and transformers.
+"""Fresh layers on top of a base that stays as it is, and what they learn beside the labels; needs torch.
 
-A causal model's last states say what it expects next. Whether the token that then came was that one is not in them:
-it takes a layer above to compare the two, and another to gather what was found over a step. Step labels alone teach
-that slowly. So, at every token of an answer, the first fresh layer also learns how likely the base had held that
-token to be, and the last one how likely all of the answer up to there; this takes no label at all.
+Where an answer goes wrong, a good model is surprised. So, at every token of an answer, the first fresh layer also
+learns how likely the base had held that token to be, and the last one how likely all of the answer up to there; this
+takes no label at all. :mod:`.widened` makes the layers so that they begin near it.
 
-The base is read once, and what it said is kept in memory: four bytes times its width for each token.
+The base is read once, and what it said is kept in memory: four bytes times the model's width for each token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy, deepcopy
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils.rnn import pad_sequence
 
-_INTO_THE_STREAM: Final = ("o_proj.weight", "down_proj.weight")
-"""The weights through which a layer adds to what it was given, in the Llama and Qwen families."""
+from calibrator.prm.widened import Sample, chances, widened
 
 
 class AddedLayers:
-    """The fresh layers of a model, and what they learn beside the labels of steps."""
+    """A base with fresh layers, and what they learn beside the labels of steps."""
 
-    def __init__(self, model: Any, vocabulary: Tensor, layers: int) -> None:
-        """Put layers on a model; ``vocabulary`` are the base's output embeddings."""
-        self._model = model
+    def __init__(self, base: Any, vocabulary: Tensor, layers: int, samples: Sequence[Sample]) -> None:
+        """Put layers on a base; ``vocabulary`` are its output embeddings, ``samples`` some of what it will read."""
+        self.model, self._of_token = widened(base, vocabulary, layers, samples)
         self._vocabulary = vocabulary
-        self._base = _under(model.base_model, deepcopy(model.base_model.norm))
-        self._fresh = _deepened(model, layers)
-        width = model.config.hidden_size
-        self._of_token, self._of_answer = (torch.nn.Linear(width, 1).to(vocabulary.device) for _ in range(2))
+        self._width = vocabulary.shape[1]
+        body = self.model.base_model
+        norm = deepcopy(body.norm)
+        first = body.layers[-layers]
+        norm.weight.data[: self._width] = first.input_layernorm.weight.data[: self._width]  # as the base's last norm
+        self._base = _part(body, body.layers[:-layers], norm)
+        self._fresh = _part(body, body.layers[-layers:], body.norm)
+        self._of_answer = torch.nn.Linear(body.config.hidden_size, 1).to(vocabulary.device)
         self._compared: Tensor | None = None
         self._gathered: Tensor | None = None
-        self._fresh.layers[0].register_forward_hook(self._keep)
+        self._fresh.layers[1].input_layernorm.register_forward_hook(self._keep)
 
     @property
-    def trained(self) -> Iterator[torch.nn.Parameter]:
-        """The weights that learn, those that are needed only for learning included."""
-        for each in (*self._fresh.layers, self._fresh.norm, self._model.score, self._of_token, self._of_answer):
-            yield from each.parameters()
+    def layers(self) -> list[torch.nn.Parameter]:
+        """The weights of the layers, and of the norm after them."""
+        return [weights for each in (*self._fresh.layers, self._fresh.norm) for weights in each.parameters()]
 
-    def base_of(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """What the base makes of some tokens: its states, and the chance that it gave each of them."""
-        row = torch.tensor([ids], device=self._vocabulary.device)
+    @property
+    def readers(self) -> list[torch.nn.Parameter]:
+        """The weights that are needed only for learning."""
+        return [*self._of_token.parameters(), *self._of_answer.parameters()]
+
+    def base_of(self, rows: Sequence[Sequence[int]]) -> list[tuple[Tensor, Tensor]]:
+        """What the base makes of rows of tokens: for each its states, and the chance that it gave every token."""
+        ids = pad_sequence([torch.tensor(list(row), device=self._vocabulary.device) for row in rows], batch_first=True)
         given: list[Tensor] = []
         hook = self._base.norm.register_forward_pre_hook(lambda _, args: given.append(args[0]))
         with torch.no_grad():
-            last = self._base(input_ids=row, use_cache=False).last_hidden_state[0]
-            chances = torch.softmax(last[:-1] @ self._vocabulary.T, -1).gather(1, row[0, 1:, None]).flatten()
+            last = self._base(input_ids=ids, use_cache=False).last_hidden_state[..., : self._width]
+            told = [chances(of[: len(row)], self._vocabulary, row) for of, row in zip(last, rows, strict=True)]
         hook.remove()
-        return given[0][0], torch.cat([chances.new_ones(1), chances])
+        return [(states[: len(each)].clone(), each) for states, each in zip(given[0], told, strict=True)]
 
     def states(self, known: Sequence[tuple[Tensor, Tensor]], ends: Sequence[Sequence[int]]) -> Tensor:
         """The last states at some tokens of each row, one after another."""
@@ -62,52 +68,31 @@ class AddedLayers:
         return torch.cat([row[list(places)] for row, places in zip(read, ends, strict=True)])
 
     def surprise_loss(self, known: Sequence[tuple[Tensor, Tensor]], starts: Sequence[int]) -> Tensor:
-        """How badly the fresh layers, as they last read these rows, tell what the base had expected."""
+        """How badly the fresh layers, as they last read these rows, tell what the base had expected.
+
+        What stands before an answer is no surprise, whatever it is.
+        """
         assert self._compared is not None and self._gathered is not None  # noqa: S101, PT018 - they were read
-        answers = [chances[start:] for (_, chances), start in zip(known, starts, strict=True)]
-        of_tokens = _told(self._of_token, self._compared, answers, starts)
-        of_answers = _told(self._of_answer, self._gathered, [each.cumprod(0) for each in answers], starts)
-        return of_tokens + of_answers
+        told = [torch.cat([each.new_ones(start), each[start:]]) for (_, each), start in zip(known, starts, strict=True)]
+        of_tokens = _wrong(self._of_token, self._compared, told)
+        return of_tokens + _wrong(self._of_answer, self._gathered, [each.cumprod(0) for each in told])
 
-    def _keep(self, layer: Any, given: Any, made: Any) -> None:
-        self._compared = made[0] if isinstance(made, tuple) else made
-
-
-def _told(reader: torch.nn.Linear, states: Tensor, answers: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
-    """The cross-entropy of what is read of rows of states against what is right, from where each answer starts."""
-    rows = zip(reader(states).squeeze(-1), answers, starts, strict=True)
-    said = torch.cat([row[start : start + len(answer)] for row, answer, start in rows])
-    return binary_cross_entropy_with_logits(said, torch.cat(list(answers)))
+    def _keep(self, norm: Any, given: Any, made: Tensor) -> None:
+        self._compared = made
 
 
-def _under(body: Any, norm: Any) -> Any:
-    """The body of a model as it is now, whatever is put on it later."""
-    base = copy(body)
-    base._modules = dict(body._modules)  # a copy of a module shares them
-    base.layers, base.norm, base.config = torch.nn.ModuleList(body.layers), norm, copy(body.config)
-    return base
+def _wrong(reader: torch.nn.Linear, states: Tensor, right: Sequence[Tensor]) -> Tensor:
+    """The cross-entropy of what is read of rows of states against what is right."""
+    said = torch.cat([row[: len(each)] for row, each in zip(reader(states).squeeze(-1), right, strict=True)])
+    return binary_cross_entropy_with_logits(said, torch.cat(list(right)))
 
 
-def _deepened(model: Any, layers: int) -> Any:
-    """Put fresh layers on a model, which hand on what they are given until they learn; they alone, as a body."""
-    body, config = model.base_model, model.config
-    stack, kinds = body.layers, getattr(config, "layer_types", None)
-    for number in range(len(stack), len(stack) + layers):
-        layer = deepcopy(stack[-1])
-        layer.self_attn.layer_idx = number
-        for name, weights in layer.named_parameters():
-            if name.endswith("norm.weight"):
-                torch.nn.init.ones_(weights)
-            elif name.endswith(("bias", *_INTO_THE_STREAM)):
-                torch.nn.init.zeros_(weights)
-            else:
-                torch.nn.init.normal_(weights, std=weights.shape[1] ** -0.5 / 2)
-        stack.append(layer)
-    config.num_hidden_layers = len(stack)
-    if kinds:
-        config.layer_types = [*kinds, *kinds[-1:] * layers]
-    fresh = _under(body, body.norm)
-    fresh.layers, fresh.config.num_hidden_layers = torch.nn.ModuleList(stack[-layers:]), layers
-    if kinds:
-        fresh.config.layer_types = kinds[-1:] * layers
-    return fresh
+def _part(body: Any, layers: Sequence[Any], norm: Any) -> Any:
+    """Some layers of a model as a body of their own, of the same weights."""
+    part = copy(body)
+    part._modules = dict(body._modules)  # a copy of a module shares them
+    part.layers, part.norm, part.config = torch.nn.ModuleList(layers), norm, copy(body.config)
+    part.config.num_hidden_layers = len(layers)
+    if kinds := getattr(body.config, "layer_types", None):
+        part.config.layer_types = kinds[: len(layers)]
+    return part

@@ -35,7 +35,9 @@ from transformers.utils import logging
 from calibrator.prm.added_layers import AddedLayers
 from calibrator.prm.labels import Chain, is_held_out, read_chains
 from calibrator.prm.quality import Scored
+from calibrator.prm.regression import fit
 from calibrator.prm.scored import write_scored
+from calibrator.prm.widened import Sample
 
 DESCRIPTION: Final = "prm.json"
 """How a model was made, and the template of what it reads; beside its weights."""
@@ -48,6 +50,9 @@ _LENGTHS_MIXED: Final = 1.2
 """By how much chains of one batch differ in length, about."""
 _LARGEST_GRADIENT: Final = 1.0
 _SCORED_AT_ONCE: Final = 64
+_WIDENED: Final = "llama"
+_SAMPLES: Final = 256
+"""Chains by which fresh layers are suited to their base before they learn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,9 @@ def train(course: Course) -> None:
         f"{len(lessons)} of {len(chains)} chains fit the model and have judged steps",
         flush=True,
     )
-    losses = list(_epochs(model, taught, tests, course))
+    read = _reading(model, taught, course)
+    losses = list(_epochs(read, taught, tests, course))
+    model = read.model
     model.config.pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     model.to(getattr(torch, course.dtype)).save_pretrained(course.out)
     tokenizer.save_pretrained(course.out)
@@ -177,11 +184,10 @@ def text_of(template: str, chain: Chain) -> tuple[str, list[int]]:
 
 
 def _epochs(
-    model: Any, taught: Sequence[Lesson], tests: Sequence[Lesson], course: Course
+    read: _Reading, taught: Sequence[Lesson], tests: Sequence[Lesson], course: Course
 ) -> Iterator[dict[str, float]]:
     """Train, and say the loss on both parts after every epoch."""
-    torch.nn.init.zeros_(model.score.weight)  # it begins by saying one half of everything, and has no noise to unlearn
-    read = _reading(model, course)
+    read.begin(taught)
     trained = [each.requires_grad_() for each in read.trained]
     optimizer = torch.optim.AdamW(trained, lr=course.learning_rate, weight_decay=_WEIGHT_DECAY)
     steps = course.epochs * math.ceil(len(taught) / course.batch)
@@ -208,17 +214,21 @@ class _Reading:
     """What a model whose every weight learns makes of judged steps."""
 
     def __init__(self, model: Any) -> None:
-        self._model = model
+        self.model = model
 
     @property
     def trained(self) -> Iterator[torch.nn.Parameter]:
         """The weights that learn."""
-        return iter(self._model.parameters())
+        return iter(self.model.parameters())
+
+    def begin(self, taught: Sequence[Lesson]) -> None:
+        """Have the head say one half of everything: so it has no noise to unlearn."""
+        torch.nn.init.zeros_(self.model.score.weight)
 
     def loss(self, batch: Sequence[Lesson]) -> tuple[Tensor, int]:
         """The mean loss over the judged steps of some chains, and how many they are."""
         values = torch.tensor([value for each in batch for _, value in each.judged], device=_DEVICE)
-        logits = self._model.score(self._read(batch)).flatten()
+        logits = self.model.score(self._read(batch)).flatten()
         return binary_cross_entropy_with_logits(logits, values), len(values)
 
     def loss_beside(self, batch: Sequence[Lesson]) -> Tensor | float:
@@ -235,7 +245,7 @@ class _Reading:
         return total / judged
 
     def _read(self, batch: Sequence[Lesson]) -> Tensor:
-        return _states(self._model, batch, _judged_ends(batch))
+        return _states(self.model, batch, _judged_ends(batch))
 
 
 class _HeadReading(_Reading):
@@ -248,13 +258,13 @@ class _HeadReading(_Reading):
     @property
     def trained(self) -> Iterator[torch.nn.Parameter]:
         """The head's weights."""
-        return iter(self._model.score.parameters())
+        return iter(self.model.score.parameters())
 
     def _read(self, batch: Sequence[Lesson]) -> Tensor:
         unread = [each for each in batch if each.key not in self._kept]
         if unread:
             with torch.no_grad():
-                states = _states(self._model, unread, _judged_ends(unread))
+                states = _states(self.model, unread, _judged_ends(unread))
             parts = states.split([len(each.judged) for each in unread])
             self._kept |= {each.key: part for each, part in zip(unread, parts, strict=True)}
         return torch.cat([self._kept[each.key] for each in batch])
@@ -263,15 +273,23 @@ class _HeadReading(_Reading):
 class _FreshReading(_Reading):
     """The same where layers were put on a base, and only they and the head learn."""
 
-    def __init__(self, model: Any, added: AddedLayers) -> None:
-        super().__init__(model)
+    def __init__(self, added: AddedLayers) -> None:
+        super().__init__(added.model)
         self._added = added
         self._kept: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
 
     @property
     def trained(self) -> Iterator[torch.nn.Parameter]:
-        """The fresh weights."""
-        return self._added.trained
+        """The fresh weights, and those that are needed only for learning."""
+        return iter([*self._added.layers, *self.model.score.parameters(), *self._added.readers])
+
+    def begin(self, taught: Sequence[Lesson]) -> None:
+        """Fit the head to the labels as the fresh layers begin."""
+        chains = sorted(taught, key=lambda each: len(each.ids))
+        with torch.no_grad():
+            states = torch.cat([self._read(batch) for batch in _batches(chains, _SCORED_AT_ONCE)])
+        values = torch.tensor([value for each in chains for _, value in each.judged], device=_DEVICE)
+        fit(self.model.score, states, values)
 
     def loss_beside(self, batch: Sequence[Lesson]) -> Tensor | float:
         """How badly the fresh layers tell what the base expected of each token of the answers."""
@@ -281,18 +299,25 @@ class _FreshReading(_Reading):
         return self._added.states(self._known(batch), _judged_ends(batch))
 
     def _known(self, batch: Sequence[Lesson]) -> list[tuple[Tensor, Tensor]]:
-        self._kept |= {each.key: self._added.base_of(each.ids) for each in batch if each.key not in self._kept}
+        if unread := [each for each in batch if each.key not in self._kept]:
+            known = self._added.base_of([each.ids for each in unread])
+            self._kept |= {each.key: part for each, part in zip(unread, known, strict=True)}
         return [self._kept[each.key] for each in batch]
 
 
-def _reading(model: Any, course: Course) -> _Reading:
+def _reading(model: Any, taught: Sequence[Lesson], course: Course) -> _Reading:
     """How a model is read that learns in this way; nothing but what learns keeps gradients."""
-    for each in model.parameters():
-        each.requires_grad_(requires_grad=False)
+    read = _Reading(model) if course.tunes_all else _HeadReading(model)
     if course.added_layers:
+        if model.config.model_type != _WIDENED:
+            sys.exit(f"layers are added to models of the {_WIDENED} family only, and this is {model.config.model_type}")
         head = AutoModelForCausalLM.from_pretrained(course.base, dtype=torch.float32).get_output_embeddings()
-        return _FreshReading(model, AddedLayers(model, head.weight.detach().to(_DEVICE), course.added_layers))
-    return _Reading(model) if course.tunes_all else _HeadReading(model)
+        some = random.Random(course.seed).sample(taught, min(len(taught), _SAMPLES))  # noqa: S311 - reproducible
+        samples = [Sample(each.ids, each.start) for each in some]
+        read = _FreshReading(AddedLayers(model, head.weight.detach().to(_DEVICE), course.added_layers, samples))
+    for each in read.model.parameters():
+        each.requires_grad_(requires_grad=False)
+    return read
 
 
 def _judged_ends(batch: Sequence[Lesson]) -> list[list[int]]:

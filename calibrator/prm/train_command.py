@@ -31,7 +31,7 @@ _RUN = (
     "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
     "runpy.run_module('calibrator.prm.reward_model', run_name='__main__', alter_sys=True)"
 )
-_LEARNING_RATES = {"head": 1e-2, "all": 3e-4, "layers": 3e-3}
+_LEARNING_RATES = {"head": 1e-2, "all": 3e-4, "layers": 2e-4}
 _python_option = click.option(
     "--python",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -63,7 +63,7 @@ _threads_option = click.option("--threads", type=click.IntRange(1), default=2, s
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Fresh layers on top of a base that stays as it is: of the Llama and Qwen families.",
+    help="Fresh layers on top of a base that stays as it is: of the Llama family, two or more.",
 )
 @click.option("--template", default=PLAIN_TEMPLATE, show_default=True, help="What it reads; ends with {steps}.")
 @click.option("--epochs", type=click.IntRange(1), default=4, show_default=True)
@@ -96,6 +96,8 @@ def train(
     template = template.replace("\\n", "\n")  # as it is written in a shell
     if not template.endswith("{steps}") or template.count("{steps}") != 1 or template.count("{question}") > 1:
         raise click.UsageError("--template ends with {steps}, and may name {question} once before")
+    if given["added_layers"] == 1:
+        raise click.UsageError("--added-layers takes two or more: one compares tokens, the next gathers what it found")
     if given["added_layers"] and tune == "all":
         raise click.UsageError("--added-layers leaves the base as it is: take it, or --tune all")
     if judge is not None:

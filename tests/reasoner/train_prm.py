@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ TAUGHT: Final = {2: 198, 3: 198, 4: 198, 5: 132, 6: 132, 8: 66, 10: 66, 12: 66}
 TESTED: Final = {2: 50, 4: 50, 8: 50, 12: 50}
 TESTED_CHAINS: Final = 8
 SEED: Final = 11
-_TRAINING: Final = ("--added-layers", "2", "--epochs", "20", "--held-out-share", "0.1", "--threads", "2")
+_TRAINING: Final = ("--added-layers", "2", "--epochs", "4", "--held-out-share", "0.1", "--threads", "1")
 _BY_NEWLINE: Final = ("--boundary", "newline", "--max-tokens", "256", "--temperature", "0.8", "--seed", str(SEED))
 
 
@@ -59,6 +60,7 @@ def main() -> None:
     trained = ("--base", str(WEIGHTS / BASE), "--out", str(WEIGHTS / "prm"), "--template", TEMPLATE)
     _prm("train", str(taught), *trained, *_TRAINING, *python)
     (folder / "held_out.md").write_text(_prm("report", str(WEIGHTS / "prm")))
+    shutil.move(WEIGHTS / "prm" / "held_out.jsonl", folder / "held_out.jsonl")  # nothing that serves the model needs it
     report = _prm("report", str(WEIGHTS / "prm"), "--held-out", str(tested), *python)
     (WEIGHTS / "prm" / "report.md").write_text(report)
 

@@ -31,3 +31,11 @@ def verifying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vllm]:
     """The model by whose likelihoods steps are scored, served as ``prm``: the large reasoner once more."""
     with serving(_WEIGHTS / "large", "prm", tmp_path_factory.mktemp("vllm") / "prm.log") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def reward_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vllm]:
+    """The small reasoner's process reward model, served as ``prm`` behind ``/classify``."""
+    log = tmp_path_factory.mktemp("vllm") / "reward_model.log"
+    with serving(_WEIGHTS / "prm", "prm", log, "--runner", "pooling", "--enable-prefix-caching") as server:
+        yield server

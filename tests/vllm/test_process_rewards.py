@@ -1,8 +1,9 @@
-"""`ponder prm` on a real vLLM: labels of the small reasoner's steps."""
+"""`ponder prm` on a real vLLM: labels of the small reasoner's steps, and the reward model that was trained on such."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from statistics import fmean
 
@@ -11,14 +12,22 @@ from click.testing import CliRunner
 
 from calibrator.prm.commands import prm
 from calibrator.prm.labels import read_chains
+from calibrator.prm.quality import Scored, measure
+from calibrator.prm.scored import read_scored
+from gateway.domain.verification import Chain, Problem
+from gateway.search.aggregate import Aggregation
 from tests.reasoner.items import item
 from tests.reasoner.tasks import fresh, parse, step_labels
-from tests.vllm.servers import Vllm
+from tests.reasoner.train_prm import TEMPLATE, WEIGHTS
+from tests.vllm.servers import ENVIRONMENT, ROOT, Vllm
+from tests.vllm.test_verifiers import verifier
 
 pytestmark = pytest.mark.vllm
 
 _EACH = 10
 _CHAINS = 4
+_PATIENCE_S = 60.0
+_LEAST_AUC = 0.85
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +61,33 @@ def test_labels_tell_right_beginnings_from_wrong_ones(labels: Path) -> None:
             assert value is not None
             values[is_right].append(value)
     assert fmean(values[True]) > fmean(values[False]) + 0.4
+
+
+@pytest.fixture(scope="module")
+def scored(labels: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Scored]:
+    """The same answers with the scores that training's own program gives their steps."""
+    file = tmp_path_factory.mktemp("scored") / "scored.jsonl"
+    asked = {"do": "score", "threads": 1, "labels": str(labels), "base": str(WEIGHTS / "prm"), "out": str(file)}
+    python = str(ENVIRONMENT / "bin" / "python")
+    subprocess.run([python, "-m", "calibrator.prm.reward_model", json.dumps(asked)], cwd=ROOT, check=True)
+    return read_scored(file)
+
+
+async def test_the_served_reward_model_scores_as_training_did(
+    labels: Path, scored: list[Scored], reward_model: Vllm
+) -> None:
+    """What vLLM says of every step is what `ponder prm report` says of it."""
+    chains = [chain for chain in read_chains(labels) if chain.is_right is not None]
+    template = TEMPLATE.replace("\\n", "\n")
+    async with verifier(reward_model, kind="classify", steps="each", aggregation="last", template=template) as made:
+        for chain, expected in zip(chains, scored, strict=True):
+            problem = Problem((("user", chain.question),))
+            verdict = await made.score(problem, Chain(chain.steps, True), deadline_s=_PATIENCE_S, salt="0a")
+            assert verdict.scores == pytest.approx(expected.scores, abs=2e-3)
+
+
+def test_the_reward_model_ranks(scored: list[Scored]) -> None:
+    """Right answers lie above wrong ones to the same problem."""
+    (last,) = [each for each in measure(scored).rankings if each.way is Aggregation.LAST]
+    assert last.auc_within is not None
+    assert last.auc_within.value > _LEAST_AUC

@@ -91,14 +91,17 @@ def test_a_python_without_torch_is_refused_with_what_to_do(tmp_path: Path) -> No
     assert "--python .venv-vllm/bin/python" in str(result.exception)
 
 
-def test_added_layers_and_all_weights_are_not_trained_together(tmp_path: Path) -> None:
-    """Layers are put on a base that stays as it is."""
+@pytest.mark.parametrize(
+    ("options", "said"), [(["2", "--tune", "all"], "--tune all"), (["1"], "--added-layers takes two or more")]
+)
+def test_added_layers_are_several_and_their_base_stays(options: list[str], said: str, tmp_path: Path) -> None:
+    """Two layers at least are put on a base, and that is not trained with them."""
     labels = tmp_path / "labels.jsonl"
     labels.write_text("")
     arguments = ["train", str(labels), "--base", str(tmp_path), "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(prm, [*arguments, "--added-layers", "2", "--tune", "all"])
+    result = CliRunner().invoke(prm, [*arguments, "--added-layers", *options])
     assert result.exit_code == 2
-    assert "--tune all" in result.output
+    assert said in result.output
 
 
 @pytest.mark.parametrize("template", ["{question}", "{steps} {question}", "{question}{question}{steps}"])
