@@ -1,0 +1,67 @@
+"""The policies that are in force, as the gateways have them: those of the files, save where one was rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.adapters.policy_files import PolicyFiles
+from gateway.commands.models import NOT_RUNNING_YET
+from gateway.domain.provider_key import OpenedKey
+from gateway.flow.house import Catalog
+from gateway.library import Library
+from gateway.policy.document import CalibrateDocument
+from gateway.policy.ready import ReadyPolicy
+from gateway.ports import Clock
+from gateway.settings import Places, Settings
+from gateway.steering import put_in_force
+from gateway.store.changes import Changes
+from gateway.store.policies import PolicyVersions
+from gateway.store.provider_keys import ProviderKeys
+from gateway.vault import Vault
+from gateway.wiring import catalog, encryption_keys
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A policy that is in force: ready to decide, and what it says of calibrating."""
+
+    ready: ReadyPolicy
+    calibrate: CalibrateDocument | None
+
+
+async def policies_in_force(
+    where: Places, settings: Settings, environment: Mapping[str, str], changes: Changes, clock: Clock
+) -> Mapping[str, InForce]:
+    """Every policy by its name. Raises ConfigurationError where files or models are not as they must be."""
+    library = Library(PolicyVersions(changes), clock)
+    await library.refresh()
+    policies = library.in_force(PolicyFiles(where.config).read(settings))
+    async with _offered(where, settings, environment, changes) as offered:
+        active = put_in_force(policies, offered.models, offered.defaults, offered.verifiers)
+    return {name: InForce(active[name].ready, policy.document.calibrate) for name, policy in policies.items()}
+
+
+@asynccontextmanager
+async def _offered(
+    where: Places, settings: Settings, environment: Mapping[str, str], changes: Changes
+) -> AsyncIterator[Catalog]:
+    keys = await _stored_keys(where, settings, environment, changes)
+    embedded_url = where.embedded_url or NOT_RUNNING_YET
+    offered, _ = catalog(settings, environment, embedded_url=embedded_url, stored_keys=keys)
+    try:
+        yield offered
+    finally:
+        for upstream in offered.upstreams.values():
+            await upstream.close()
+
+
+async def _stored_keys(
+    where: Places, settings: Settings, environment: Mapping[str, str], changes: Changes
+) -> Mapping[str, OpenedKey]:
+    if not any(upstream.has_stored_key for upstream in settings.upstreams.values()):
+        return {}
+    vault = Vault(ProviderKeys(changes), encryption_keys(where, environment))
+    await vault.refresh()
+    return vault.opened
