@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import click
 
+from calibrator.commands.canaries import canaries
 from calibrator.commands.choosing import choose_, report
+from calibrator.commands.judges import judges
 from calibrator.commands.plan import plan
+from calibrator.commands.run import cancel, rollback, run_
 from calibrator.commands.runs import import_, publish_, runs
 
 
@@ -14,5 +17,5 @@ def calibrate() -> None:
     """Budgets that tune themselves: accuracy against cost, and arms with a certified loss."""
 
 
-for command in (plan, choose_, report, import_, runs, publish_):
+for command in (run_, plan, choose_, report, import_, runs, cancel, publish_, canaries, rollback, judges):
     calibrate.add_command(command)

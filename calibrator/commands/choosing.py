@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
+from calibrator.binding import Bound, bound_rule
 from calibrator.choice_document import document, read_order
 from calibrator.choose import Choice, Scope, Target, choose
-from calibrator.commands.binding import Bound, bound_rule
 from calibrator.commands.options import needed, promise_options, table, table_options
 from calibrator.commands.progress import counted
 from calibrator.commands.shown import show_choice

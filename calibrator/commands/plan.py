@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import click
 
+from calibrator.binding import Bound, bound_rules
 from calibrator.choose import Target
-from calibrator.commands.binding import Bound, bound_rules
 from calibrator.commands.options import needed, promise_options, table, table_options
 from calibrator.commands.shown import show_forecasts
 from calibrator.planning import Forecast, Seen, forecast

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from calibrator.commands.binding import bound_rules
+from calibrator.binding import bound_rules
 from calibrator.commands.options import file_options, table
 from calibrator.commands.progress import counted
-from calibrator.commands.stored import day, keep, publish, recent, run
+from calibrator.commands.stored import answers, day, keep, publish, recent, run
 from gateway.commands.output import json_option, print_json, print_rows
 from gateway.domain.experiment import ExperimentStanding
 from gateway.domain.money import show
@@ -52,14 +52,15 @@ def import_(*, policy: str, as_json: bool, **given: Any) -> None:
 def runs(*, policy: str | None, last: int, as_json: bool) -> None:
     """List calibration runs, the newest first: how far they are, and what they spent."""
     found = run(recent(last, policy))
+    kept = run(answers(each.experiment.id for each in found))
     if as_json:
-        print_json(list(map(_document, found)))
+        print_json([_document(each, kept[each.experiment.id]) for each in found])
         return
-    columns = ("run", "policy", "state", "spent", "cap", "began", "note")
-    print_rows(columns, [_row(each) for each in found])
+    columns = ("run", "policy", "state", "answers", "spent", "cap", "began", "note")
+    print_rows(columns, [_row(each, kept[each.experiment.id]) for each in found])
 
 
-def _document(standing: ExperimentStanding) -> dict[str, Any]:
+def _document(standing: ExperimentStanding, answers_kept: int) -> dict[str, Any]:
     about = standing.experiment
     return {
         "run": about.id,
@@ -68,6 +69,7 @@ def _document(standing: ExperimentStanding) -> dict[str, Any]:
         "data_digest": about.digest,
         "state": standing.state.value,
         "note": standing.note,
+        "answers": answers_kept,
         "spent_usd": show(standing.spent),
         "held_usd": show(standing.held),
         "cap_usd": show(about.cap),
@@ -79,12 +81,13 @@ def _document(standing: ExperimentStanding) -> dict[str, Any]:
     }
 
 
-def _row(standing: ExperimentStanding) -> dict[str, str]:
+def _row(standing: ExperimentStanding, answers_kept: int) -> dict[str, str]:
     about = standing.experiment
     return {
         "run": about.id,
         "policy": about.policy,
         "state": standing.state.value,
+        "answers": f"{answers_kept:,}",
         "spent": f"${show(standing.spent)}",
         "cap": f"${show(about.cap)}",
         "began": day(about.created_at),

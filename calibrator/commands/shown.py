@@ -48,6 +48,20 @@ def show_choice(said: Mapping[str, Any]) -> None:
         _show_resplits(said["resplits"], said["loss_at_most"])
 
 
+def show_measured(said: Mapping[str, Any]) -> None:
+    """Print how all arms of a run did on its pilot, the items that every one of them was asked."""
+    rows = [
+        {
+            "arm": each["arm"],
+            "items": str(each["items"]),
+            "mean score": f"{each['mean_score']:.3f}",
+            f"{said['cost_unit']} each": f"{each['mean_cost']:.4g}",
+        }
+        for each in said["arms_on_the_pilot"]
+    ]
+    print_rows(("arm", "items", "mean score", f"{said['cost_unit']} each"), rows)
+
+
 def _show_resplits(found: Mapping[str, Any], target: float) -> None:
     spend, broken, left = found["relative_cost"], found["violations"], found["violations_left_over"]
     click.echo(f"\n{found['runs']} runs, each with other labels; on the whole table:")

@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from gateway.domain.identity import new_id
 from gateway.domain.key import Role
 from gateway.domain.money import ZERO, usd
 from gateway.domain.profile_document import ProfileDocument, PublishedProfile
+from gateway.domain.rollout import Rollout
 from gateway.domain.tenancy import Author
 from gateway.errors import Conflict, NotFound
 from gateway.settings import database_url, load, places
@@ -28,6 +29,7 @@ from gateway.store.connections import Connections
 from gateway.store.experiments import Experiments
 from gateway.store.measurements import Measurements
 from gateway.store.profiles import Profiles
+from gateway.store.rollouts import Rollouts
 
 ACTOR = "command"
 _LEASE_S = 3_600.0
@@ -143,6 +145,13 @@ async def recent(limit: int, policy: str | None) -> tuple[ExperimentStanding, ..
         return await Experiments(connections).recent(limit=limit, policy=policy)
 
 
+async def answers(run_ids: Iterable[str]) -> Mapping[str, int]:
+    """How many answers each of these runs has kept."""
+    async with _connected() as connections:
+        measurements = Measurements(connections)
+        return {each: sum(cell.items for cell in await measurements.progress(each)) for each in run_ids}
+
+
 async def publish(document: ProfileDocument, *, days: float, report: str | None) -> PublishedProfile:
     """Publish a document as the next version of its policy's profile; it is in force nowhere yet."""
     now = time.time()
@@ -156,6 +165,21 @@ async def publish(document: ProfileDocument, *, days: float, report: str | None)
             by=Author(ACTOR, Role.ADMIN, now),
             report=report,
         )
+    finally:
+        await changes.close()
+
+
+async def cancel_run(run_id: str, reason: str, *, now: float) -> bool:
+    """End a run that has not ended; False where there is none."""
+    async with _connected() as connections:
+        return await Experiments(connections).cancel(run_id, note=reason, now=now)
+
+
+async def roll_back(policy: str, reason: str, *, now: float) -> Rollout:
+    """Take back what came last of a policy's profile. Raises Conflict with nothing to take back."""
+    changes = Changes(database())
+    try:
+        return await Rollouts(changes).roll_back(policy, reason=reason, by=Author(ACTOR, Role.ADMIN, now))
     finally:
         await changes.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibrator.stats.off_policy import doubly_robust, self_normalised
+from calibrator.stats.off_policy import doubly_robust, doubly_robust_change, self_normalised
 
 _RANDOM = np.random.default_rng(17)
 
@@ -36,7 +36,7 @@ def test_self_normalised_by_hand() -> None:
     ours = self_normalised([0.0, 1.0], [1.0, 3.0], 0.9)
     assert ours.estimate == 0.75
     error = (1 * 0.75**2 + 9 * 0.25**2) ** 0.5 / 4
-    assert ours.upper - ours.estimate == pytest.approx(1.6448536 * error)
+    assert ours.upper - ours.estimate == pytest.approx(6.3137515 * error)  # Student's t with one degree of freedom
 
 
 def test_a_true_model_takes_the_noise_out() -> None:
@@ -52,6 +52,23 @@ def test_clipping_touches_corrections_only() -> None:
     """With weights cut to 2, the correction of the one request shrinks and the model's mean stays."""
     ours = doubly_robust([1.0, 0.0], [10.0, 0.0], [0.5, 0.5], [0.6, 0.6], 0.9, weight_at_most=2)
     assert ours.estimate == pytest.approx(0.6 + 2 * 0.5 / 2)
+
+
+def test_a_change_is_the_difference_of_two_estimates() -> None:
+    """Between the new policy and the logged one, each with the same model; for the same policy exactly none."""
+    rewards, weights, own, new, old = _RANDOM.random((5, 200))
+    change = doubly_robust_change(rewards, weights, np.ones(200), own, new - old, confidence=0.9)
+    after = doubly_robust(rewards, weights, own, new, 0.9).estimate
+    before = doubly_robust(rewards, np.ones(200), own, old, 0.9).estimate
+    assert change.estimate == pytest.approx(after - before)
+    none = doubly_robust_change(rewards, np.ones(200), np.ones(200), own, np.zeros(200), confidence=0.9)
+    assert none.lower == none.upper == 0
+
+
+def test_a_change_needs_all_of_its_rows() -> None:
+    """Rows of unlike length raise ValueError."""
+    with pytest.raises(ValueError, match="both predictions"):
+        doubly_robust_change([1.0], [1.0], [1.0], [0.5, 0.5], [0.0], confidence=0.9)
 
 
 def test_a_log_that_says_nothing_is_refused() -> None:

@@ -111,6 +111,19 @@ def test_asymptotic_interval_is_the_last_of_the_sequence() -> None:
     assert widths[0] < widths[2]
 
 
+def test_values_may_be_counted_instead_of_listed() -> None:
+    """The capital is that of the values one by one; the evidence is only as large as at the looks that were taken."""
+    for side in (Side.LOWER, Side.UPPER):
+        fresh = begin(0.6, side)
+        listed = fresh.extended(np.repeat([1.0, 0.25, 0.0], [700, 40, 260]))
+        counted = fresh.tallied([1.0, 0.25, 0.0], [700, 40, 260])
+        assert counted.log_capitals == pytest.approx(listed.log_capitals)
+        assert (counted.sample_size, counted.total) == (1_000, pytest.approx(710))
+        assert 0 <= counted.log_evidence <= listed.log_evidence
+    with pytest.raises(ValueError, match="counts must lie from 0"):
+        begin(0.6, Side.LOWER).tallied([1.0], [-1])
+
+
 def test_one_bound_is_the_one_sided_boundary() -> None:
     """The reach of a single bound is that of the paper's proposition B.1, with the mixture tuned at twice the risk."""
     ours = asymptotic_interval(Moments(600, 0.2, 0.16), 0.9, narrowest_at=400, side=Side.UPPER)

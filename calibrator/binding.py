@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 
-from calibrator.choose import Scope
+from calibrator.choose import Scope, Target
 from gateway.commands.policy_sources import configured, prepare, source
 from gateway.domain.profile import Cell
 from gateway.errors import ConfigurationError
+from gateway.flow.house import Catalog
+from gateway.policy.reading import Policy
 from gateway.policy.ready import ReadyPolicy, ReadyRule
 
 
@@ -31,19 +34,45 @@ class Bound:
         return is_category and (self.difficulties is None or cell[1] is None or cell[1] in self.difficulties)
 
     @property
+    def target(self) -> Target:
+        """What the rule asks to be shown."""
+        return Target(self.rule.loss_at_most, self.confidence, self.scope)
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        """Those of its arms that can be asked as things are."""
+        return tuple(name for name in self.arms if self.policy.arms[name].problem is None)
+
+    @property
     def arms(self) -> tuple[str, ...]:
         """The arms to compare: those that the rule chooses among, and the reference."""
         return tuple(dict.fromkeys((*self.rule.among, self.reference)))
 
 
-def bound_rules(policy: str) -> tuple[Bound, ...]:
-    """The calibrated rules of a policy. Raises ConfigurationError where no arm of it can be used."""
+@dataclass(frozen=True, slots=True)
+class BoundPolicy:
+    """A policy with its calibrated rules, the file it was read from, and what the configuration offers it."""
+
+    read: Policy
+    file: Path
+    rules: tuple[Bound, ...]
+    offered: Catalog
+
+    @property
+    def ready(self) -> ReadyPolicy:
+        """The policy, ready to decide. There is one, as there are rules."""
+        return self.rules[0].policy
+
+
+def bound_policy(policy: str) -> BoundPolicy:
+    """A policy by its name, file or folder. Raises ConfigurationError where no arm of it can be used."""
     _, offered = configured()
-    read = source(policy).policy()
+    found = source(policy)
+    read = found.policy()
     ready = prepare(read, offered)
     if ready.reference is None:
         raise ConfigurationError(f"policy {policy}: {ready.notes[0]}, so there is no reference to compare with")
-    return tuple(
+    rules = tuple(
         Bound(
             policy=ready,
             rule=rule,
@@ -56,6 +85,12 @@ def bound_rules(policy: str) -> tuple[Bound, ...]:
         for rule, written in zip(ready.rules, read.document.rules, strict=True)
         if written.calibrated is not None
     )
+    return BoundPolicy(read, found.file, rules, offered)
+
+
+def bound_rules(policy: str) -> tuple[Bound, ...]:
+    """The calibrated rules of a policy. Raises ConfigurationError where no arm of it can be used."""
+    return bound_policy(policy).rules
 
 
 def bound_rule(policy: str, name: str | None) -> Bound:
