@@ -15,8 +15,12 @@ from calibrator.comparison import resplit
 from calibrator.tables.reading import read_table
 from calibrator.tables.table import OutcomeTable
 from calibrator.trial import PILOT_SHARE, Question
-from tests.bench_calibration.page import Measured, write
+from tests.bench_calibration import replaying, temporal
+from tests.bench_calibration.page import Findings, Measured, write
+from tests.bench_calibration.replaying import Replays
 from tests.bench_calibration.scale import measure_scale
+from tests.bench_calibration.stored import measure_stored
+from tests.bench_calibration.temporal import Fate
 
 ROOT: Final = Path(__file__).parents[2]
 CODE, KNOWLEDGE = "code_effort.csv.gz", "knowledge_tiers.csv.gz"
@@ -24,6 +28,8 @@ SECOND_RATIO: Final = {"o4-mini:low": 10.4, "o4-mini:medium": 17.7, "o4-mini:hig
 """Declared prices of another model's three efforts, to be reported beside the table's own."""
 _CONFIDENCE: Final = 0.9
 _SEED: Final = 1
+_EXPLORED: Final = 0.05
+_REQUESTS: Final = 2_000
 
 
 def main() -> int:
@@ -35,8 +41,11 @@ def main() -> int:
         return 2
     runs: int = options.resplits
     measured = [*_code(folder, runs), *_knowledge(folder, runs)]
+    replays = _replays(folder, runs)
+    fates = _later(folder, runs)
     scale = None if options.no_scale else measure_scale(options.rows)
-    write(measured, scale, options.write)
+    stored = () if options.no_scale else measure_stored(options.rows)
+    write(Findings(measured, scale, stored, replays, fates), options.write)
     sys.stderr.write(f"written: {options.write / 'calibration.md'}\n")
     return 0
 
@@ -71,6 +80,20 @@ def _code(folder: Path, runs: int) -> list[Measured]:
     return found
 
 
+def _later(folder: Path, runs: int) -> list[Fate]:
+    table = read_table([(None, folder / CODE)])
+    older, newer = temporal.halves(table)
+    reference, found = table.arm("o4-mini:high"), []
+    for loss in (0.02, 0.03, 0.05):
+        say, question = _said(f"code, deployed later, {loss:g}", runs), _question(older, reference, loss, 400)
+        deployed = []
+        for number in range(1, runs + 1):
+            deployed.append(temporal.deploy(question, newer, number))
+            say(number)
+        found += temporal.fates("code", loss, deployed)
+    return found
+
+
 def _knowledge(folder: Path, runs: int) -> list[Measured]:
     table = read_table([(None, folder / KNOWLEDGE)])
     reference = table.arm("gemini-1.5-pro-002")
@@ -78,6 +101,13 @@ def _knowledge(folder: Path, runs: int) -> list[Measured]:
         _measure("knowledge", _question(table, reference, loss, labels, pilot_share=PILOT_SHARE), runs)
         for loss, labels in ((0.005, 1_000), (0.005, 2_000), (0.02, 1_000))
     ]
+
+
+def _replays(folder: Path, runs: int) -> list[Replays]:
+    table = read_table([(None, folder / CODE)])
+    found = [replaying.measure(table, contest, runs, _SEED) for contest in replaying.contests(_EXPLORED, _REQUESTS)]
+    sys.stderr.write(f"replays: {len(found)} pairs of policies\n")
+    return found
 
 
 def _question(

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from calibrator.comparison import Resplits, Standing
-from calibrator.report.charts import Point, accuracy_by_cost, standalone
+from calibrator.guard import Action
 from calibrator.stats.results import Interval
 from calibrator.trial import Question
+from gateway.http.dashboard.charts import Point, accuracy_by_cost, standalone
 from tests.bench.__main__ import machine
+from tests.bench_calibration.replaying import Replays
 from tests.bench_calibration.scale import Scale
+from tests.bench_calibration.stored import Stored
+from tests.bench_calibration.temporal import NOTE, Fate
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +58,32 @@ _NOTES: Final = """## What these figures do not say
 """
 
 
-def write(measured: Sequence[Measured], scale: Scale | None, into: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that the page tells. What was not measured is empty."""
+
+    measured: Sequence[Measured]
+    scale: Scale | None = None
+    stored: Sequence[Stored] = ()
+    replays: Sequence[Replays] = ()
+    fates: Sequence[Fate] = ()
+
+
+def write(findings: Findings, into: Path) -> None:
     """Write the page and its charts."""
+    measured = findings.measured
     into.mkdir(parents=True, exist_ok=True)
     charts: list[str] = []
     for number, group in enumerate(_tables(measured), 1):
         name = f"calibration-{number}.svg"
         (into / name).write_text(standalone(_chart(group)), "utf-8")
         charts.append(f"![{group[0].name}]({name})\n")
-    (into / "calibration.md").write_text(page(measured, scale, charts), "utf-8")
+    (into / "calibration.md").write_text(page(findings, charts), "utf-8")
 
 
-def page(measured: Sequence[Measured], scale: Scale | None, charts: Sequence[str]) -> str:
+def page(findings: Findings, charts: Sequence[str]) -> str:
     """The page; ``charts`` are the lines that show them."""
+    measured, scale = findings.measured, findings.scale
     first = measured[0]
     head = _HEAD.format(
         machine=machine(),
@@ -76,11 +93,17 @@ def page(measured: Sequence[Measured], scale: Scale | None, charts: Sequence[str
         runs=first.found.runs,
         risk=1 - first.question.target.confidence,
     )
-    parts = [head, "## Targets\n", _targets(measured, scale), "## Calibrated\n", _grid(_COLUMNS, map(_row, measured))]
+    parts = [head, "## Targets\n", _targets(findings), "## Calibrated\n", _grid(_COLUMNS, map(_row, measured))]
     for group, chart in zip(_tables(measured), charts, strict=True):
         parts += [f"## Beside what needs no calibration: {group[0].name}\n", chart, _controls(group)]
+    if findings.replays:
+        parts += ["## Replays\n", _REPLAYS.format(runs=findings.replays[0].runs), _replays(findings.replays)]
+    if findings.fates:
+        parts += ["## Deployed later, under the guard\n", NOTE, _grid(_FATES, map(_fate, findings.fates))]
     if scale is not None:
         parts += ["## Scale\n", _scale(scale)]
+    if findings.stored:
+        parts += ["### From databases\n", _stored(findings.stored)]
     return "\n".join([*parts, _NOTES])
 
 
@@ -110,14 +133,35 @@ def _row(one: Measured) -> tuple[str, ...]:
     )
 
 
+_FATES: Final = (
+    "table",
+    "loss at most",
+    "loss on the newer half",
+    "rules",
+    "mean loss: older half",
+    "newer half",
+    "withdrawn",
+    "promoted",
+    "undecided",
+    "requests until then",
+)
+
+
+def _fate(one: Fate) -> tuple[str, ...]:
+    ended = (f"{one.ended.get(action, 0)}" for action in (Action.WITHDRAW, Action.PROMOTE, Action.WAIT))
+    losses = f"{one.older_loss:+.4f}", f"{one.newer_loss:+.4f}"
+    return (one.name, f"{one.target:g}", one.span, f"{one.count}", *losses, *ended, f"{one.requests:,.0f}")
+
+
 def between(found: Interval) -> str:
     """An estimate with its interval."""
     return f"{found.estimate:.3f} ({found.lower:.3f} to {found.upper:.3f})"
 
 
-def _targets(measured: Sequence[Measured], scale: Scale | None) -> str:
-    rows = []
-    for one in measured[:2]:
+def _targets(findings: Findings) -> str:
+    scale = findings.scale
+    rows: list[tuple[str, ...]] = []
+    for one in findings.measured[:2]:
         target = one.question.target
         wanted = _WANTED[target.loss_at_most]
         cost, broken = one.found.mean_cost.estimate, one.found.violations.estimate
@@ -129,7 +173,26 @@ def _targets(measured: Sequence[Measured], scale: Scale | None) -> str:
         name = f"choosing and reporting over {scale.outcomes:,} outcomes"
         rows.append((f"{name}: time", "≤ 60 s", f"{scale.wall_s:.1f} s", _met(scale.wall_s <= 60)))
         rows.append((f"{name}: memory", "≤ 1 GB", f"{scale.peak_mb:.0f} MB", _met(scale.peak_mb <= 1_000)))
+    for stored in findings.stored:
+        rows += _within(f"choosing and reporting from {stored.database}", stored.choosing)
+        rows += _within(f"replaying from {stored.database}", stored.replaying)
+    told = [each for each in findings.replays if not each.is_doubted]
+    if told:
+        error = max(each.modelled for each in told)
+        rows.append(("replay, largest error where the log can tell", "≤ 0.04", f"{error:.4f}", _met(error <= 0.04)))
+    if findings.fates:
+        beyond = [each for each in findings.fates if each.is_beyond]
+        count, promoted = sum(each.count for each in beyond), sum(each.ended.get(Action.PROMOTE, 0) for each in beyond)
+        name = f"rules that lose more than the target on later items ({count}): promoted by the guard"
+        rows.append((name, "0", f"{promoted}", _met(not promoted)))
     return _grid(("target", "wanted", "measured", ""), rows)
+
+
+def _within(name: str, scale: Scale) -> list[tuple[str, ...]]:
+    return [
+        (f"{name}, {scale.outcomes:,}: time", "≤ 60 s", f"{scale.wall_s:.1f} s", _met(scale.wall_s <= 60)),
+        (f"{name}: memory", "≤ 1 GB", f"{scale.peak_mb:.0f} MB", _met(scale.peak_mb <= 1_000)),
+    ]
 
 
 def _met(is_met: bool) -> str:
@@ -190,6 +253,57 @@ def _scale(scale: Scale) -> str:
     ]
     note = "\nThe least disturbed of three rounds.\n"
     return _grid(("`ponder calibrate choose --report`", ""), rows) + note
+
+
+_REPLAYS: Final = """Requests drawn from the code table, answered under a policy that explores, and replayed under \
+another, {runs} times each. Both name the arms for easy, medium and hard problems (`low`, `medium`, `high` effort).
+*Error* is the root mean squared error of the accuracy against the whole table; *covered*, how often the 90% interval
+of the modelled estimate held the truth; *doubted*, how often the replay itself said that the log cannot tell.
+"""
+
+
+def _replays(replays: Sequence[Replays]) -> str:
+    head = (
+        "logged", "replayed", "explored", "requests", "truth", "effective", "error, weighted", "error, modelled",
+        "bias", "covered", "doubted",
+    )  # fmt: skip
+    rows = (
+        (
+            " ".join(each.contest.logged),
+            " ".join(each.contest.replayed),
+            f"{each.contest.explore:.0%}",
+            f"{each.contest.requests:,}",
+            f"{each.truth:.3f}",
+            f"{each.effective_sample_size:.0f}",
+            f"{each.weighted:.4f}",
+            f"{each.modelled:.4f}",
+            f"{each.bias:+.4f}",
+            f"{each.covered:.0%}",
+            f"{each.doubted:.0%}",
+        )
+        for each in replays
+    )
+    return _grid(head, rows)
+
+
+def _stored(stored: Sequence[Stored]) -> str:
+    rows = (
+        (
+            command,
+            each.database,
+            f"{scale.outcomes:,}",
+            f"{scale.wall_s:.1f} s",
+            f"{scale.processor_s:.1f} s",
+            f"{scale.peak_mb:.0f} MB",
+        )
+        for each in stored
+        for command, scale in (
+            ("`ponder calibrate choose --run --report`, of outcomes", each.choosing),
+            ("`ponder policy replay`, of decisions that are all unlike", each.replaying),
+        )
+    )
+    note = "\nMemory is that of all processes of the command. One round each, with whatever else the machine did.\n"
+    return _grid(("command", "database", "rows", "time", "of the cores", "memory"), rows) + note
 
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

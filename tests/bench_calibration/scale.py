@@ -1,13 +1,14 @@
-"""Choosing and reporting over a large table that is made for it, in a process of its own."""
+"""Choosing and reporting over a large table that is made for it, in processes of its own."""
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ _TIERS: Final = ("easy", "medium", "hard")
 _CATEGORIES: Final = ("math", "code", "logic", "knowledge")
 _MEGABYTE: Final = 1_024
 """In the kilobytes that Linux counts."""
+_LOOK_S: Final = 0.1
+PROMISE: Final = ("--reference", "high", "--loss-at-most", "0.02", "--confidence", "0.9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +57,47 @@ def measure_scale(outcomes: int, rounds: int = 3) -> Scale:
 def _round(outcomes: int) -> Scale:
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "outcomes.csv"
-        with table.open("w", encoding="utf-8") as lines:
-            lines.writelines(rows(outcomes))
-        command = [
-            sys.executable, "-m", "gateway.cli", "calibrate", "choose", "--table", str(table), "--reference", "high",
-            "--loss-at-most", "0.02", "--confidence", "0.9", "--report", str(Path(folder) / "report.html"), "--json",
-        ]  # fmt: skip
-        begun = time.monotonic()
-        started = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, status, used = os.wait4(started.pid, 0)
-        wall_s = time.monotonic() - begun
-        started.returncode = os.waitstatus_to_exitcode(status)
+        write_table(table, outcomes)
+        found, _ = timed(
+            ["calibrate", "choose", "--table", str(table), *PROMISE, "--report", str(Path(folder) / "report.html")],
+            outcomes,
+            os.environ,
+        )
+    return found
+
+
+def write_table(file: Path, outcomes: int) -> None:
+    """A table of so many outcomes."""
+    with file.open("w", encoding="utf-8") as lines:
+        lines.writelines(rows(outcomes))
+
+
+def timed(arguments: Sequence[str], size: int, environment: Mapping[str, str]) -> tuple[Scale, str]:
+    """Run ``ponder`` with ``--json``: how long it took, with how much memory of all its processes, and its words."""
+    command = [sys.executable, "-m", "gateway.cli", *arguments, "--json"]
+    with tempfile.TemporaryFile() as printed:
+        begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        started = subprocess.Popen(command, stdout=printed, env=environment)
+        peak = 0
+        while started.poll() is None:
+            peak = max(peak, _memory(started.pid))
+            time.sleep(_LOOK_S)
+        wall_s, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
         if started.returncode:
-            raise RuntimeError(f"ponder calibrate choose ended with {started.returncode}")
-    return Scale(outcomes, wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / _MEGABYTE)
+            raise RuntimeError(f"ponder {' '.join(arguments[:2])} ended with {started.returncode}")
+        printed.seek(0)
+        said = printed.read().decode()
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Scale(size, wall_s, used, peak / _MEGABYTE), said
+
+
+def _memory(process: int) -> int:
+    """What a process and those it started hold of memory, in kilobytes; shared pages count for each."""
+    folder = Path("/proc") / str(process)
+    try:
+        status = (folder / "status").read_text()
+        children = (folder / "task" / str(process) / "children").read_text().split()
+    except OSError:
+        return 0  # it has ended
+    own = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")), 0)
+    return own + sum(_memory(int(child)) for child in children)

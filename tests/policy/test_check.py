@@ -170,3 +170,25 @@ def test_a_rule_is_unreachable_only_when_every_ask_of_it_is_taken(
 ) -> None:
     """Narrower conditions are covered by wider ones, never the other way round."""
     assert covers(Conditions.model_validate(earlier), Conditions.model_validate(later)) is is_covered
+
+
+VERIFIED = "calibrate: {every: 1d, spend_at_most_usd: 5, verify: {share: 0.05, by: judge, spend_at_most_usd: 1}}\n"
+
+
+@pytest.mark.parametrize(
+    ("stored", "keeps_text", "verifiers", "told"),
+    [
+        ("store_text: true\n", False, {"judge"}, []),
+        ("", True, {"judge"}, []),
+        ("", False, {"judge"}, ["no text of answers is kept, so there is nothing to verify"]),
+        ("store_text: true\n", False, {"prm"}, ["there is no verifier 'judge', so nothing is verified"]),
+    ],
+)
+def test_verification_needs_its_verifier_and_texts(
+    stored: str, keeps_text: bool, verifiers: set[str], told: list[str]
+) -> None:
+    """A policy that is to be verified, and cannot be, is told why, at the line that says so."""
+    policy = policy_of(TEXT + VERIFIED + stored)
+    found = check(policy, ready(policy, MODELS), MODELS, CASES, verifiers=verifiers, keeps_text=keeps_text)
+    lines = {_line(policy.text, "calibrate:")}
+    assert [each.message for each in found if each.line in lines] == told

@@ -15,7 +15,6 @@ from gateway.domain.latency import ANY, Latencies, Latency, UsualTokens
 from gateway.domain.money import usd
 from gateway.domain.plan import Plan
 from gateway.domain.prediction import Difficulty, Prediction, Source
-from gateway.domain.profile import Canary, Certified, Profile, ProfileVersion
 from gateway.errors import BudgetExhausted, Forbidden, InvalidRequest, PonderError, Unavailable
 from gateway.policy.facts import Demand
 from tests.policy.world import (
@@ -23,9 +22,7 @@ from tests.policy.world import (
     KEY,
     LOCAL,
     MODELS,
-    NOON,
     NOW,
-    SONNET,
     ask,
     model,
     plan,
@@ -288,55 +285,6 @@ def test_a_conversation_keeps_its_arm_while_that_can_be_used() -> None:
     assert plan(loose, snapshots=sticky).arm.name == "think-hard"
     assert plan(loose, ask(is_tool_turn=True), sticky).arm.name == "fast"
     assert plan(snapshots=replace(NOW, sticky_arm="gone")).arm.name == "think-hard"
-
-
-def _profile(arm: str = "vote", **changes: Any) -> Profile:
-    digest = ready().rules[2].certificate_digest
-    version = ProfileVersion(7, {"checkable": Certified(digest, {("math", "hard"): arm})}, NOON + 1)
-    return Profile("work", replace(version, **changes))
-
-
-def test_a_certified_cell_names_the_arm() -> None:
-    """Until the profile expires, for the cells that it certifies, of the rule as it was certified."""
-    decided = plan(profile=_profile())
-    assert (decided.arm.name, decided.profile_version) == ("vote", 7)
-    for profile, facts, why in (
-        (_profile(expires_at=NOON), ask(), "has expired"),
-        (_profile(), ask(predicted("code")), "certifies nothing for code, hard"),
-        (_profile("gone"), ask(), "certifies nothing for math, hard"),
-        (_profile(rules={}), ask(), "does not certify this rule"),
-        (_profile(rules={"checkable": Certified("other", {("math", None): "vote"})}), ask(), "as it is now"),
-    ):
-        until = plan(profile=profile, facts=facts)
-        assert (until.arm.name, until.profile_version) == ("think-hard", None)
-        assert any(why in reason for reason in until.reasons)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("loss_at_most: 0.03", "loss_at_most: 0.01"),
-        ("confidence: 0.9", "confidence: 0.95"),
-        ("effort: medium", "effort: low"),
-        ("reference: think-hard", "reference: think"),
-        ("[math, code]", "[math]"),
-    ],
-)
-def test_a_certificate_is_void_once_what_it_rests_on_changes(old: str, new: str) -> None:
-    """Targets, arms, reference and conditions: a certificate for other ones guarantees nothing."""
-    changed = policy_of(policy_of().text.replace(old, new))
-    assert plan(changed, profile=_profile()).profile_version is None
-    other_model = {**MODELS, "sonnet": replace(SONNET, upstream_name="sonnet-6")}
-    assert plan(ready(models=other_model), profile=_profile()).profile_version is None
-
-
-def test_a_canary_is_tried_on_its_share_of_conversations() -> None:
-    """The place of the conversation decides, so it stays on one side."""
-    current, new = _profile().current, _profile("fast", number=8).current
-    assert new is not None
-    profile = Profile("work", current, Canary(new, 0.25))
-    assert plan(profile=profile, snapshots=replace(NOW, canary_bucket=0.24)).profile_version == 8
-    assert plan(profile=profile, snapshots=replace(NOW, canary_bucket=0.25)).profile_version == 7
 
 
 def test_until_certified_may_differ_by_difficulty() -> None:
