@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from alembic import context
 from sqlalchemy import Connection, text
 
-from gateway.store import background_tables, calibration_tables, tables
+from gateway.store import background_tables, calibration_tables, tables, traffic_tables
 from gateway.store.schema import MIGRATION_LOCK
 
-DECLARED = (tables, background_tables, calibration_tables)
+DECLARED = (tables, background_tables, calibration_tables, traffic_tables)
 """All tables: the modules that declare them share one collection, and are imported for it."""
 OTHERS_TIMEOUT_S = 330
 LOCK_TIMEOUT_S = 5

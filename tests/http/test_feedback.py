@@ -116,6 +116,59 @@ def test_official_clients_give_feedback_by_their_answers_ids(gateway: GatewayPro
     assert [each["score"] for each in _outcomes(gateway, told["request_id"])] == [1]
 
 
+def test_the_openai_client_gives_feedback_by_metadata(gateway: GatewayProcess) -> None:
+    """By updating the completion; who judged, and how sure, may stand beside it."""
+    said = {"feedback": "0.25", "feedback_source": "thumbs", "feedback_weight": "0.5", "feedback_comment": "long"}
+    with openai.OpenAI(base_url=f"{gateway.address}/v1", api_key=gateway.key) as client:
+        answer = client.chat.completions.with_raw_response.create(
+            model="auto:keeping", messages=[{"role": "user", "content": "hello"}]
+        )
+        completion, request_id = answer.parse(), answer.headers["x-ponder-request-id"]
+        updated = client.chat.completions.update(completion.id, metadata=said)
+        client.chat.completions.update(request_id, metadata={"feedback": "true"})
+    assert (updated.id, updated.object, updated.choices) == (completion.id, "chat.completion", [])
+    found = {
+        each["source"]: (each["score"], each["weight"], each["comment"]) for each in _outcomes(gateway, request_id)
+    }
+    assert found == {"thumbs": (0.25, 0.5, "long"), "user": (1, 1, None)}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "named"),
+    [
+        ({}, "metadata.feedback"),
+        ({"feedback": "good"}, "metadata.feedback"),
+        ({"feedback": "nan"}, "metadata.feedback"),
+        ({"feedback": "2"}, "metadata.feedback"),
+        ({"feedback": "1", "customer": "7"}, "metadata.customer"),
+        ({"feedback": "1", "feedback_probability": "0"}, "probability"),
+        ({"feedback": "1", "feedback_source": "a b"}, "source"),
+        ({"feedback": 1}, "metadata"),
+        (None, None),
+    ],
+)
+def test_metadata_that_is_no_feedback_is_refused(gateway: GatewayProcess, metadata: Any, named: str | None) -> None:
+    """In OpenAI's words, naming what is at fault; nothing of it is kept."""
+    request_id = _id(_asked(gateway))
+    answer = gateway.post(f"/v1/chat/completions/{request_id}", json={"metadata": metadata})
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["type"], error["param"]) == ("invalid_request_error", named)
+    assert _outcomes(gateway, request_id) == []
+
+
+def test_metadata_of_another_key_s_completion_is_not_found(gateway: GatewayProcess, admin: Administrator) -> None:
+    """As with feedback; and there is no update without a key."""
+    stranger = admin.key()[1]
+    completion_id = _asked(gateway).json()["id"]
+    for secret, status in ((stranger, 404), ("sk-ponder-nobody", 401)):
+        with openai.OpenAI(base_url=f"{gateway.address}/v1", api_key=secret) as client:
+            with pytest.raises(openai.APIStatusError) as refused:
+                client.chat.completions.update(completion_id, metadata={"feedback": "1"})
+            assert refused.value.response.status_code == status
+            refused.value.response.close()
+
+
 def test_only_the_key_that_asked_or_a_role_gives_feedback(gateway: GatewayProcess, admin: Administrator) -> None:
     """To another key the request is not there, by neither id; what a role says stands beside the key's own."""
     stranger, reviewer = admin.key()[1], admin.having("viewer").secret

@@ -1,12 +1,14 @@
 """Promise: nothing that serves a request can start a program, fill in a template or run code that was sent.
 
 Checks of answers are the exception, and have one door each: programs of ours, always the same ones, are started
-as processes of their own by two modules, and what they run is never imported by the gateway.
+as processes of their own by two modules, and what they run is never imported by the gateway. And the dashboard's pages
+are templates: files of the package, escaping all that they are given, and never a text that was sent.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,13 +28,16 @@ EXECUTING_ATTRIBUTES = frozenset({"system", "popen", "execv", "execve", "execvp"
 GRADERS = GATEWAY / "adapters" / "graders"
 STARTERS = {GRADERS / "workers.py", GRADERS / "sandbox.py"}
 """The modules that start processes, with a command of our own alone."""
+DASHBOARD = GATEWAY / "http" / "dashboard"
+PAGES = DASHBOARD / "pages.py"
+"""The module that fills in templates."""
 APART = sorted((GRADERS / "isolated").glob("*.py"))
 """What runs in such processes: the one place where code that was sent is executed, behind walls."""
 FILES = sorted(
     path
     for folder in SERVING
     for path in (GATEWAY / folder).rglob("*.py")
-    if path not in APART and path not in STARTERS
+    if path not in APART and path not in STARTERS and path != PAGES
 )
 
 
@@ -106,3 +111,25 @@ def test_what_runs_apart_is_never_imported() -> None:
 def _imported(path: Path) -> str:
     tree = ast.parse(path.read_text("utf-8"))
     return " ".join(ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def _calls(path: Path, name: str) -> list[ast.Call]:
+    """The calls in a module of what ends with this name."""
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    called = [node for node in nodes if isinstance(node, ast.Call)]
+    return [call for call in called if ast.unparse(call.func).rpartition(".")[2] == name]
+
+
+def test_pages_are_made_of_our_own_templates_alone() -> None:
+    """One environment reads templates of the package and escapes; none is made of a text, and none lets one through."""
+    assert list(_executing(ast.parse(PAGES.read_text("utf-8")))) == ["jinja2"]
+    (environment,) = _calls(PAGES, "Environment")
+    given = {each.arg: ast.unparse(each.value) for each in environment.keywords}
+    assert not environment.args
+    assert given["loader"] == "PackageLoader('gateway.http.dashboard')"
+    assert given["autoescape"] == "True"
+    modules = sorted(DASHBOARD.rglob("*.py"))
+    assert not [path.name for path in modules for name in ("from_string", "Template") if _calls(path, name)]
+    templates = sorted((DASHBOARD / "templates").rglob("*.html"))
+    assert templates
+    assert not [path.name for path in templates if re.search(r"\|\s*safe\b|autoescape", path.read_text("utf-8"))]

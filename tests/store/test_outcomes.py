@@ -179,6 +179,14 @@ async def test_outcomes_are_read_in_parts(book: Book, sink: Sink) -> None:
     assert [each.outcome for each in part] == [each for each in given if each.at == NOON + 1]
 
 
+async def test_a_look_can_be_as_long_as_it_may_read(book: Book) -> None:
+    """Since when there are at most so many outcomes, of whatever request; all of them, where there are fewer."""
+    for number in range(5):
+        await book.outcomes.keep(outcome(number, at=NOON + number))
+    assert await book.outcomes.reach(2, until=NOON + 4) == NOON + 2
+    assert await book.outcomes.reach(6, until=NOON + DAY_S) == 0.0
+
+
 async def test_outcomes_go_with_their_requests(book: Book, sink: Sink, database: Database, store: Requests) -> None:
     """Also those whose request never came; those of later requests stay."""
     await sink.write([_decided(1)])

@@ -136,6 +136,22 @@ async def test_a_rollback_ends_the_canary_first(rollouts: Rollouts) -> None:
     assert await _back(rollouts) == 1
 
 
+async def test_a_version_in_doubt_is_suspended(rollouts: Rollouts, changes: Changes) -> None:
+    """No version is in force then, whatever was before it, and a canary ends; who looked long ago changes nothing."""
+    await _activate(rollouts, 1, 2)
+    await rollouts.begin_canary("default", 3, share=0.25, by=OPERATOR)
+    with pytest.raises(Conflict, match="version 1 of profile 'default' is not in force any more"):
+        await rollouts.suspend("default", 1, reason="drift", by=LATER)
+    after = await rollouts.suspend("default", 2, reason="drift", by=LATER)
+    assert (after.number, after.canary) == (None, None)
+    (ended,) = await rollouts.canaries("default", limit=9)
+    assert (ended.state, ended.reason) == (CanaryState.WITHDRAWN, "drift")
+    newest, *_ = await changes.audit(limit=1)
+    assert newest.action == "profile.suspend"
+    with pytest.raises(Conflict, match="nothing to go back from"):
+        await _back(rollouts)
+
+
 @pytest.mark.parametrize(("number", "state"), [(3, CanaryState.PROMOTED), (2, CanaryState.WITHDRAWN)])
 async def test_activating_a_version_ends_the_canary(rollouts: Rollouts, number: int, state: CanaryState) -> None:
     """Its own promotes it, another withdraws it."""

@@ -128,6 +128,7 @@ def test_a_rollback_withdraws_the_canary(admin: Administrator, profile: Publishe
     profile.roll_out(lambda rollouts: rollouts.begin_canary(profile.policy, 2, share=0.05, by=OPERATOR))
     tried = profile.present()["canary"]
     assert (tried["number"], tried["over"], tried["stage"], tried["share"]) == (2, 1, 0, 0.05)
+    assert (tried["verdict"], tried["judged_at"]) == (None, None)
     done = profile.ask("rollback", {"reason": "too slow"}).json()
     assert (done["number"], done["canary"]) == (1, None)
     (ended,) = admin.get(f"/profiles/{profile.policy}/canaries")["data"]

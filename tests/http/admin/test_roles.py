@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from gateway.store.changes import Changes
 from gateway.store.profiles import Profiles
 from tests.http.admin.administrator import Administrator, fresh
+from tests.http.admin.test_runs import write_run
 from tests.policy.documents import policy_text, write_policy
 from tests.store.profiles import changed
 from tests.store.profiles import document as document_of
@@ -52,6 +54,8 @@ NEEDED = {
     ("get", "/admin/profiles/{policy}/canaries"): VIEWER,
     ("post", "/admin/profiles/{policy}/activate"): OPERATOR,
     ("post", "/admin/profiles/{policy}/rollback"): OPERATOR,
+    ("get", "/admin/runs"): VIEWER,
+    ("get", "/admin/runs/{run}"): VIEWER,
     ("get", "/admin/audit"): VIEWER,
     ("get", "/admin/requests"): VIEWER,
     ("get", "/admin/spend"): VIEWER,
@@ -117,6 +121,15 @@ def profile(home: Path, administered: GatewayProcess) -> str:
     return changed(home, publish)
 
 
+@pytest.fixture(scope="module")
+def calibration(home: Path, administered: GatewayProcess) -> str:
+    """A calibration run."""
+    assert administered.address
+    run_id = fresh("run")
+    asyncio.run(write_run(home, run_id, run_id))
+    return run_id
+
+
 def _operations(document: dict[str, Any]) -> set[tuple[str, str]]:
     return {
         (method, path) for path, methods in document["paths"].items() if path.startswith("/admin") for method in methods
@@ -137,6 +150,7 @@ def test_a_role_suffices_or_is_named(
     callers: dict[str | None, Administrator],
     versions: list[str],
     profile: str,
+    calibration: str,
     *,
     method: str,
     path: str,
@@ -151,7 +165,8 @@ def test_a_role_suffices_or_is_named(
     admin.ask("POST", f"/profiles/{profile}/activate", {"number": 1})
     changes = admin.get("/audit", limit=1)["data"][0]["number"]
     named = {"team": team["id"], "key": key["id"], "period": "day", "upstream": "acme"}
-    whole = path.removeprefix("/admin").format(**named, name="roles", digest=versions[0], policy=profile, number=1)
+    named |= {"name": "roles", "digest": versions[0], "policy": profile, "run": calibration}
+    whole = path.removeprefix("/admin").format(**named, number=1)
     query = {"by": "key"} if path == "/admin/spend" else {}
     answer = callers[role].ask(method, whole, _bodies().get((method, path)), params=query)
     needed = NEEDED[method, path]

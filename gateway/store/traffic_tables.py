@@ -1,0 +1,63 @@
+"""The tables of the dashboard: sums of the traffic by the hour, and who has signed in.
+
+A change here needs a migration. The sums are small where the log is large: an hour has one row for each key, arm,
+category or model that was in it, and never one for each combination of them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text, Uuid
+
+from gateway.store.base import metadata
+from gateway.store.columns import Document, UtcTime
+
+traffic_hours = Table(
+    "traffic_hours",
+    metadata,
+    Column("facet", Text, primary_key=True),
+    Column("hour", UtcTime, primary_key=True),
+    Column("place", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("result", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("unpriced", BigInteger, nullable=False),
+    Column("cost_nanos", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("total_s", Document, nullable=False),
+    Column("first_byte_s", Document, nullable=False),
+)
+"""What began in an hour, counted once by each facet (``gateway/store/rollups.py`` lists them) and by how it ended.
+``place`` is the policy of an arm and the upstream of a model. The last two are histograms: counts by the number of
+a bucket of ``gateway/domain/spread.py``."""
+
+traffic_marks = Table(
+    "traffic_marks",
+    metadata,
+    Column("hour", UtcTime, primary_key=True),
+    Column("batch", Uuid(as_uuid=False), primary_key=True),
+)
+"""Hours whose sums are out of date. Each batch of records leaves one per hour, in its own transaction: whoever sees
+the mark sees the records, so a mark can be taken away by those who read it before they counted."""
+
+traffic_state = Table(
+    "traffic_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("turn", BigInteger, nullable=False),
+    Column("closed_to", UtcTime),
+    Column("summed_at", UtcTime),
+)
+"""One row. ``turn`` counts the changes of the sums, so that two that count at once do not undo each other.
+Every hour before ``closed_to`` was counted after its end; ``summed_at`` is when nothing was left to count."""
+
+dashboard_sessions = Table(
+    "dashboard_sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+)
+"""Who has signed in to the dashboard. ``digest`` is of what the browser holds, ``secret`` that of the key: a key that
+is revoked, or rotated, ends the sessions that were begun with it."""
