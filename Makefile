@@ -11,11 +11,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 CLIENTS_VENV := .venv-clients
+BROWSER_VENV := .venv-browser
 ITS_VENV := .venv-its
+DEPLOY_VENV := .venv-deploy
 # Passed on, to pytest by `make test`, `make fuzz` and `make test-vllm`: make test ARGS="-k stream -x"
 ARGS ?=
 # How many examples `make fuzz` gives each property; `make test` gives 100, the same ones in every run.
 EXAMPLES ?= 2000
+# Where `make test-browser` puts pictures of the dashboard.
+SCREENSHOTS ?= build/screenshots
 
 # `-qq` hides pip's chatter, not its errors.
 PIP_INSTALL = -m pip --disable-pip-version-check --no-input install -qq --require-hashes
@@ -33,10 +37,16 @@ test: $(BIN)/.dev $(BIN)/.local $(BIN)/.project ## Run all tests (ARGS="-k word"
 fuzz: $(BIN)/.dev $(BIN)/.project ## Run the property tests on new random examples (EXAMPLES=2000 of each)
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
-test-clients: $(BIN)/.dev $(BIN)/.project $(CLIENTS_VENV)/.ready ## Test with the newest major versions of the official clients
-	@TEST_GATEWAY_PYTHON=$(CURDIR)/$(BIN)/python $(CLIENTS_VENV)/bin/python -m pytest tests/test_end_to_end_openai.py tests/test_end_to_end_anthropic.py tests/test_dialect_pairs.py $(ARGS)
+test-browser: $(BIN)/.dev $(BIN)/.project $(BROWSER_VENV)/.ready ## Test the dashboard in headless Chromium (SCREENSHOTS=docs/images takes those of the README)
+	@TEST_GATEWAY_PYTHON=$(CURDIR)/$(BIN)/python SCREENSHOTS=$(SCREENSHOTS) $(BROWSER_VENV)/bin/python -m pytest -m browser tests/browser $(ARGS)
 
-check: lint types layers test test-clients ## Lint, types, import layers and tests: exactly what CI runs
+test-clients: $(BIN)/.dev $(BIN)/.project $(CLIENTS_VENV)/.ready ## Test with the newest major versions of the official clients, and load exported sets
+	@TEST_GATEWAY_PYTHON=$(CURDIR)/$(BIN)/python $(CLIENTS_VENV)/bin/python -m pytest tests/test_end_to_end_openai.py tests/test_end_to_end_anthropic.py tests/test_dialect_pairs.py tests/clients/loading.py $(ARGS)
+
+test-deploy: $(DEPLOY_VENV)/.ready ## Check deploy/: image, compose, chart, units, alerts and dashboards, without an engine
+	@$(DEPLOY_VENV)/bin/python -m pytest tests/deploy $(ARGS)
+
+check: lint types layers docs test test-clients test-deploy ## Lint, types, import layers, pages and tests: exactly what CI runs
 
 lint: $(BIN)/.dev ## Check style and formatting
 	@$(BIN)/ruff check .
@@ -51,6 +61,9 @@ layers: $(BIN)/.dev ## Check that imports only go down
 format: $(BIN)/.dev ## Mend style and formatting where that is safe
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(BIN)/.dev ## Build the pages of docs/ as a site, in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 ##@ Measuring it
 
@@ -84,12 +97,27 @@ lock: $(BIN)/.dev ## Resolve all dependencies anew and write requirements/*.txt
 	$(COMPILE) --upgrade pyproject.toml -o requirements/base.txt
 	$(COMPILE) --upgrade pyproject.toml --group dev -c requirements/base.txt -o requirements/dev.txt
 	$(COMPILE) --upgrade requirements/local.in --override requirements/local-overrides.in -o requirements/local.txt
+	$(COMPILE) --upgrade requirements/otel.in -c requirements/base.txt -o requirements/otel.txt
 	$(COMPILE) --upgrade requirements/clients.in -o requirements/clients.txt
+	$(COMPILE) --upgrade requirements/browser.in -o requirements/browser.txt
 	$(COMPILE) --upgrade requirements/its-hub.in -o requirements/its-hub.txt
+	$(COMPILE) --upgrade requirements/deploy.in -o requirements/deploy.txt
 	$(COMPILE) --upgrade requirements/vllm.in --override requirements/vllm-overrides.in --python-platform x86_64-manylinux_2_28 $(FOUND:%=--find-links %) -o requirements/vllm.txt
 
+# The wheel is built from the sdist, installed beside what base.txt locks, and tried outside this folder;
+# the bill of materials is of that environment.
+release: $(BIN)/.dev $(BIN)/.build ## Build wheel, sdist and bill of materials (CycloneDX) in dist/, and try the wheel
+	@rm -rf dist build/release
+	@$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
+	@rm -f dist/.gitignore
+	@$(BIN)/uv venv --quiet --python $(BIN)/python build/release
+	@$(BIN)/uv pip install --quiet --python build/release/bin/python --require-hashes -r requirements/base.txt
+	@$(BIN)/uv pip install --quiet --python build/release/bin/python --no-deps dist/*.whl
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible -o dist/ponder.cdx.json build/release/bin/python
+	@TEST_RELEASE=build/release $(BIN)/python -m pytest -m release tests/release $(ARGS)
+
 clean: ## Remove the environments and caches (never .ponder, which holds your data)
-	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS_VENV) $(ITS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS_VENV) $(BROWSER_VENV) $(ITS_VENV) $(DEPLOY_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +150,12 @@ $(BIN)/.project: pyproject.toml $(BIN)/.build
 	@$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(BROWSER_VENV)/.ready: requirements/browser.txt
+	@echo "· $(BROWSER_VENV): installing $< ($$(grep -c == $<) locked)"
+	@test -x $(BROWSER_VENV)/bin/python || $(PYTHON) -m venv $(BROWSER_VENV)
+	@$(BROWSER_VENV)/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
+
 $(CLIENTS_VENV)/.ready: requirements/clients.txt
 	@echo "· $(CLIENTS_VENV): installing $< ($$(grep -c == $<) locked)"
 	@test -x $(CLIENTS_VENV)/bin/python || $(PYTHON) -m venv $(CLIENTS_VENV)
@@ -134,6 +168,12 @@ $(ITS_VENV)/.ready: requirements/its-hub.txt
 	@$(ITS_VENV)/bin/python $(PIP_INSTALL) -r $<
 	@touch $@
 
+$(DEPLOY_VENV)/.ready: requirements/deploy.txt
+	@echo "· $(DEPLOY_VENV): installing $< ($$(grep -c == $<) locked)"
+	@test -x $(DEPLOY_VENV)/bin/python || $(PYTHON) -m venv $(DEPLOY_VENV)
+	@$(DEPLOY_VENV)/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
+
 $(VLLM_VENV)/.ready: requirements/vllm.txt deploy/vllm/repair_cpu_build.py
 	@echo "· $(VLLM_VENV): installing requirements/vllm.txt ($$(grep -c == $<) locked, 3 GB; minutes)"
 	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
@@ -143,4 +183,4 @@ $(VLLM_VENV)/.ready: requirements/vllm.txt deploy/vllm/repair_cpu_build.py
 
 # pip must not install twice into one environment at the same time.
 .NOTPARALLEL:
-.PHONY: run test fuzz check lint types layers format bench bench-calibration bench-search test-vllm reasoner reasoner-prm test-clients lock clean help
+.PHONY: run test fuzz check lint types layers format docs release bench bench-calibration bench-search test-vllm reasoner reasoner-prm test-browser test-clients test-deploy lock clean help

@@ -14,15 +14,28 @@ from calibrator.choose import Choice
 from calibrator.comparison import Resplits, Standing, standing
 from calibrator.pilot import expected_losses
 from calibrator.planning import Shortage
-from calibrator.stats.results import Floats, Interval
+from calibrator.stats.results import Floats, Interval, risk_left
 from calibrator.tables.table import OutcomeTable
 from calibrator.trial import Draw, Question
 from gateway.errors import ConfigurationError
 
 
-def document(question: Question, drawn: Draw, choice: Choice, seed: int, resplits: Resplits | None) -> dict[str, Any]:
-    """All of a choice, and what is true of it as far as the table tells."""
+def document(
+    question: Question,
+    drawn: Draw,
+    choice: Choice,
+    seed: int,
+    resplits: Resplits | None,
+    *,
+    risk: float | None = None,
+) -> dict[str, Any]:
+    """All of a choice, and what is true of it as far as the table tells.
+
+    ``risk`` is the share of it that the choice was made at, where there were several looks.
+    """
     table, target = question.table, question.target
+    risk = risk_left(target.confidence) if risk is None else risk
+    left_over, full = _truths(question, drawn, choice)
     return {
         "reference": table.arms[question.reference],
         "arms": list(table.arms),
@@ -38,15 +51,27 @@ def document(question: Question, drawn: Draw, choice: Choice, seed: int, resplit
         "certified": choice.is_certified,
         "relative_cost": _rounded(choice.relative_cost),
         "certificate": _certificate(choice) if choice.is_certified else None,
+        "risk": _rounded(risk),
         "steps": [{"loss": _rounded(test.estimate), "p_value": _rounded(test.p_value)} for test in choice.tests],
         "shortage": _shortage(choice.shortage, table, question.reference),
         "cells": _cells(drawn, choice),
         "true_loss": {
-            "left_over": _standing(standing(table, question.reference, choice.rule, "", ~drawn.labelled)),
-            "full": _standing(standing(table, question.reference, choice.rule, "")),
+            "left_over": _standing(left_over),
+            "full": _standing(full),
         },
         "resplits": None if resplits is None else _resplits(resplits),
     }
+
+
+def _truths(question: Question, drawn: Draw, choice: Choice) -> tuple[Standing | None, Standing | None]:
+    """How the rule fares on the items left over and on all; of a table that is not whole nobody knows."""
+    table = question.table
+    if not table.is_whole:
+        return None, None
+    return (
+        standing(table, question.reference, choice.rule, "", ~drawn.labelled),
+        standing(table, question.reference, choice.rule, ""),
+    )
 
 
 def _certificate(choice: Choice) -> dict[str, Any]:
@@ -77,7 +102,7 @@ def _shortage(shortage: Shortage | None, table: OutcomeTable, reference: int) ->
 
 
 def _cells(drawn: Draw, choice: Choice) -> list[dict[str, Any]]:
-    losses = expected_losses(drawn.labels).means
+    losses = expected_losses(drawn.labels if drawn.ranked is None else drawn.ranked).means
     return [
         {
             "category": cell.cell[0],

@@ -76,14 +76,18 @@ class Focus:
     cells: NDArray[np.bool_]
 
 
-def focus(ground: Ground, pilot: Labels, target: Target, labels_left: int) -> tuple[Ground, Focus]:
+def focus(
+    ground: Ground, pilot: Labels, target: Target, labels_left: int, *, is_ordered: bool = False
+) -> tuple[Ground, Focus]:
     """The ground in the order that a pilot suggests, and the part of its path with the most to be expected.
+
+    A ground that ``is_ordered`` keeps its order, and the pilot only says how much of the path is worth testing.
 
     That is the beginning of the path whose saving, times the chance that it is certified with the labels
     that are left, all spent in the cells that it changes, is largest.
     """
     losses = expected_losses(pilot)
-    ordered = replace(ground, risk=losses.means)
+    ordered = ground if is_ordered else replace(ground, risk=losses.means)
     path = ordered.path()
     worth = [
         (1 - ground.relative_cost(rule)) * _chance(ground, pilot, losses, rule, target=target, labels_left=labels_left)

@@ -52,6 +52,8 @@ class Draw:
     path: tuple[Rule, ...]
     labelled: NDArray[np.bool_] = field(repr=False)
     """By item, whether it was labelled, for the pilot or for the test."""
+    ranked: Labels | None = None
+    """What losses are expected from, for a later run's order, where ``labels`` are not of every arm."""
 
     @property
     def size(self) -> int:
@@ -73,11 +75,11 @@ def draw(question: Question, seed: int | tuple[int, ...]) -> Draw:
     if not pilot_size:
         tested, others = order[: question.labels], order[question.labels :]
         labelled[tested] = True
-        ground = _ground(question, others)
+        ground = ground_of(question, others)
         return Draw(ground, _labels(question, tested), ground.path(), labelled)
     first, rest = order[:pilot_size], order[pilot_size:]
     left = question.labels - pilot_size
-    ground, found = focus(_ground(question, first), _labels(question, first), question.target, left)
+    ground, found = focus(ground_of(question, first), _labels(question, first), question.target, left)
     tested = rest[found.cells[table.cell[rest]]][:left]
     labelled[first] = labelled[tested] = True
     return Draw(ground, _labels(question, tested), found.path, labelled)
@@ -89,7 +91,8 @@ def _labels(question: Question, rows: Integers) -> Labels:
     return Labels(table.cell[rows], table.scores[rows], table.weights, question.reference, is_binary)
 
 
-def _ground(question: Question, others: Integers) -> Ground:
+def ground_of(question: Question, others: Integers) -> Ground:
+    """What is known without a label; costs are told from the items ``others``."""
     table, reference = question.table, question.reference
     costs = table.mean_costs(others if others.size else None)
     ranks = [tier(cell) for cell in table.cells]

@@ -36,6 +36,7 @@ from gateway.http import feedback, health, models, requests
 from gateway.http.admin.desk import Desk
 from gateway.http.application import application
 from gateway.http.asgi import ASGIApp
+from gateway.http.dashboard.application import open_dashboard
 from gateway.library import Library
 from gateway.listings import Listings
 from gateway.memory import Memory
@@ -48,9 +49,11 @@ from gateway.store.balances import Balances
 from gateway.store.base import locate
 from gateway.store.changes import Changes
 from gateway.store.connections import Connections
+from gateway.store.experiments import Experiments
 from gateway.store.key_ring import StoredKeyRing
 from gateway.store.keys import Keys
 from gateway.store.lookups import FreshRequests, StoredAnswers
+from gateway.store.measurements import Measurements
 from gateway.store.notices import Notices
 from gateway.store.outcomes import Outcomes
 from gateway.store.policies import PolicyVersions
@@ -68,7 +71,16 @@ from gateway.store.timings import Timings
 from gateway.telemetry import AccessLog, Meter
 from gateway.treasury import Treasury
 from gateway.vault import Vault
-from gateway.wiring import CODECS, HomeSecrets, SystemClock, UpstreamIdentity, catalog, home_secrets, make_webhooks
+from gateway.wiring import (
+    CODECS,
+    HomeSecrets,
+    SystemClock,
+    UpstreamIdentity,
+    catalog,
+    home_secrets,
+    make_tracer,
+    make_webhooks,
+)
 
 _log = logging.getLogger(__name__)
 _FLUSH_S = 10.0
@@ -76,6 +88,7 @@ _SETTLE_S = 5.0
 _JOBS_S = 5.0
 """Background jobs that take longer to end are put back, for the next start or another process."""
 _OUTCOME_CONNECTIONS = 2
+_DASHBOARD_CONNECTIONS = 4
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -104,6 +117,7 @@ class Gateway:
         self._listings = Listings()
         self._requests = Requests(database)
         self._outcome_connections = Connections(database, most=_OUTCOME_CONNECTIONS)
+        self._looks = Connections(database, most=_DASHBOARD_CONNECTIONS)
         terms = JournalTerms(on_full_disk=OnFullDisk(self.settings.journal.on_full_disk))
         self._journal = LocalJournal(places.journal, Records(open_sink(database)), terms)
         self._upstreams: dict[UpstreamIdentity, Upstream] = {}
@@ -149,31 +163,15 @@ class Gateway:
             graders=self._graders,
             loads=VllmLoads(lambda: self.house.catalog.upstreams, clock),
             fan_out=FanOut(self.settings.limits.draws_per_request, self.settings.limits.draws),
+            tracer=make_tracer(self.settings, self._environment, installed_version()),
         )
 
     def _application(self, secrets: HomeSecrets) -> ASGIApp:
         log, outcomes = FreshRequests(self._requests, self._journal), Outcomes(self._outcome_connections)
+        desk = self._desk(secrets)
         return application(
             self.house,
-            Desk(
-                keys=Keys(self._changes),
-                teams=Teams(self._changes),
-                changes=self._changes,
-                requests=self._requests,
-                provider_keys=ProviderKeys(self._changes),
-                policy_versions=PolicyVersions(self._changes),
-                policies=lambda: self._library.policies,
-                activation_of=self._library.activation_of,
-                profiles=Profiles(self._changes),
-                rollouts=Rollouts(self._changes),
-                encryption=secrets.encryption,
-                pepper=secrets.pepper,
-                clock=self.house.clock,
-                refresh=self._refresh,
-                recount=self._treasury.recount,
-                reconciliations=self._reconciliations,
-                open_requests=lambda: self.house.settlements.open_holds,
-            ),
+            desk,
             [
                 models.router(self.house),
                 requests.router(self.house, log, outcomes),
@@ -185,7 +183,33 @@ class Gateway:
             version=installed_version(),
             allow_origins=self.settings.cors.allow_origins,
             admin_port=self._places.admin_port,
+            dashboard=open_dashboard(self.house, desk, self._keys, self._looks, log=log, outcomes=outcomes),
             intake=self._background.intake,
+        )
+
+    def _desk(self, secrets: HomeSecrets) -> Desk:
+        return Desk(
+            keys=Keys(self._changes),
+            teams=Teams(self._changes),
+            changes=self._changes,
+            requests=self._requests,
+            provider_keys=ProviderKeys(self._changes),
+            policy_versions=PolicyVersions(self._changes),
+            policies=lambda: self._library.policies,
+            activation_of=self._library.activation_of,
+            profiles=Profiles(self._changes),
+            rollouts=Rollouts(self._changes),
+            experiments=Experiments(self._outcome_connections),
+            measurements=Measurements(self._outcome_connections),
+            encryption=secrets.encryption,
+            pepper=secrets.pepper,
+            clock=self.house.clock,
+            refresh=self._refresh,
+            recount=self._treasury.recount,
+            reconciliations=self._reconciliations,
+            open_requests=lambda: self.house.settlements.open_holds,
+            degraded=self.degraded,
+            cases=self._policy_files.cases,
         )
 
     @property
@@ -273,8 +297,11 @@ class Gateway:
             await self._graders.close()
             await self._requests.close()
             await self._outcome_connections.close()
+            await self._looks.close()
             await self._changes.close()
             self.house.access_log.flush()
+            if self.house.tracer is not None:
+                await asyncio.to_thread(self.house.tracer.close)
 
     async def _reload_on_change(self) -> None:
         """Apply a changed ponder.yaml or policy, on SIGHUP or within about a second: whole or not at all.

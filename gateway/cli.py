@@ -3,7 +3,8 @@
 So ``ponder up``, which runs for as long as the gateway does, carries neither Celery nor a database.
 
 Packages that stand above the gateway, which never imports them, add commands by the entry point group
-``ponder.commands``: a table like ``COMMANDS`` below.
+``ponder.commands``: a table like ``COMMANDS`` below. A name of two words, ``GROUP NAME``, adds a command to
+one of our groups.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from types import MappingProxyType, ModuleType
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from gateway.errors import ConfigurationError, PonderError
 
@@ -28,8 +31,9 @@ COMMANDS = MappingProxyType(
         "serve": ("gateway.commands.serve", "Run the gateway alone."),
         "worker": ("gateway.commands.worker", "Run the worker, which does the scheduled work."),
         "beat": ("gateway.commands.beat", "Run the clock that tells the worker when."),
-        "init": ("gateway.commands.init", "Write a commented ponder.yaml."),
+        "init": ("gateway.commands.init", "Write a commented ponder.yaml, also from LiteLLM's configuration."),
         "doctor": ("gateway.commands.doctor", "Check configuration, keys, database, broker and upstreams."),
+        "top": ("gateway.commands.top", "A running gateway, live in the terminal."),
         "models": ("gateway.commands.models", "The models that callers may ask for."),
         "classifier": (
             "gateway.commands.classifier",
@@ -48,6 +52,7 @@ COMMANDS = MappingProxyType(
         "secrets": ("gateway.commands.secrets", "What stored secrets are encrypted with."),
         "reconcile": ("gateway.commands.reconcile", "Compare the ledger with a provider's bill, and with the log."),
         "db": ("gateway.commands.db", "The database's schema."),
+        "completion": ("gateway.commands.completion", "Let bash, zsh or fish complete commands."),
     }
 )
 """Command → the module that holds it, under the same name with underscores for dashes, and its line in the list."""
@@ -58,8 +63,29 @@ _GROUP = "ponder.commands"
 @cache
 def _added() -> Mapping[str, tuple[str, str]]:
     """The commands of installed packages; none takes the name of one of ours."""
+    return {name: place for name, place in _joining().items() if " " not in name and name not in COMMANDS}
+
+
+@cache
+def _joining() -> Mapping[str, tuple[str, str]]:
+    """All that installed packages add, commands within a group among them."""
     tables = (entry.load() for entry in entry_points(group=_GROUP))
-    return {name: place for table in tables for name, place in table.items() if name not in COMMANDS}
+    return {name: place for table in tables for name, place in table.items()}
+
+
+class _Later(click.Command):
+    """A command within a group that an installed package adds; imported when it is called."""
+
+    def __init__(self, name: str, place: tuple[str, str]) -> None:
+        super().__init__(name, help=place[1])
+        self._place = place
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of the command itself, so that this one only ever stands in the list."""
+        assert self.name is not None  # noqa: S101 - it was made with one
+        return _load(self._place, self.name).make_context(info_name, args, parent, **extra)
 
 
 class _Refused(click.ClickException):
@@ -84,9 +110,19 @@ class Commands(click.Group):
         place = COMMANDS.get(cmd_name) or _added().get(cmd_name)
         if place is None:
             return None
-        command = getattr(_import(place[0]), cmd_name.replace("-", "_"))
-        assert isinstance(command, click.Command)  # noqa: S101 - narrows what import_module cannot type
+        command = _load(place, cmd_name)
+        if isinstance(command, click.Group):
+            for name, joining in _joining().items():
+                group, _, own = name.partition(" ")
+                if group == cmd_name and own and own not in command.commands:
+                    command.add_command(_Later(own, joining))
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin so, without importing them, and our own options."""
+        known = {**COMMANDS, **_added()}
+        found = [CompletionItem(name, help=known[name][1]) for name in known if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -99,6 +135,12 @@ class Commands(click.Group):
             raise _Misconfigured(fault.message) from fault
         except PonderError as fault:
             raise _Refused(fault.message) from fault
+
+
+def _load(place: tuple[str, str], name: str) -> click.Command:
+    command = getattr(_import(place[0]), name.replace("-", "_"))
+    assert isinstance(command, click.Command)  # noqa: S101 - narrows what import_module cannot type
+    return command
 
 
 def _import(name: str) -> ModuleType:

@@ -27,7 +27,8 @@ The tree, on one screen::
     └── ConfigurationError            the operator can mend it; never reaches a caller
 
 A message says what was refused and what would be accepted. It never holds a prompt or a
-secret. Only ``http/faults.py`` turns these into responses.
+secret. Only ``http/faults.py`` turns these into responses, and
+``http/dashboard/entrance.py`` into pages.
 """
 
 from __future__ import annotations

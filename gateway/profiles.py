@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
@@ -35,6 +36,8 @@ class ProfilesInForce:
         self._number = -1
         self._versions: Mapping[_Place, ProfileVersion] = {}
         self._faults: Mapping[_Place, str] = {}
+        self._rollouts_seen: Mapping[str, Rollout] = {}
+        self._taken_back: Counter[str] = Counter()
         self._turn = asyncio.Lock()
         self._on_change: Callable[[], None] | None = None
         self._following = Following("profiles", self.refresh, poll_s=poll_s)
@@ -65,6 +68,10 @@ class ProfilesInForce:
                 return
             rollouts = await self._rollouts.all()
             await self._read(rollouts)
+            self._taken_back.update(
+                policy for policy, seen in self._rollouts_seen.items() if _is_taken_back(seen, rollouts.get(policy))
+            )
+            self._rollouts_seen = rollouts
             self._number = number
             before = self.profiles
             self.profiles = MappingProxyType({name: self._profile(rollout) for name, rollout in rollouts.items()})
@@ -76,7 +83,7 @@ class ProfilesInForce:
         return tuple(self._faults.values())
 
     def watch(self, meter: Meter) -> None:
-        """Expose how many policies have a profile, and how many a canary."""
+        """Expose how many policies have a profile or a canary, when profiles expire, and what was taken back."""
         meter.watch(
             "ponder_profiles", "Policies with a profile in force.", lambda: sum(map(_is_used, self.profiles.values()))
         )
@@ -84,6 +91,23 @@ class ProfilesInForce:
             "ponder_profile_canaries",
             "Policies that try a profile on a share of conversations.",
             lambda: sum(profile.canary is not None for profile in self.profiles.values()),
+        )
+        meter.watch_each(
+            "ponder_profile_expiry_seconds",
+            "When the profile in force expires, in Unix seconds.",
+            ("policy",),
+            lambda: {
+                (name,): profile.current.expires_at
+                for name, profile in self.profiles.items()
+                if profile.current is not None
+            },
+        )
+        meter.watch_each(
+            "ponder_profiles_taken_back",
+            "Versions that were taken back: canaries that were withdrawn, rollbacks, suspensions.",
+            ("policy",),
+            lambda: {(name,): self._taken_back[name] for name in self.profiles},
+            is_counter=True,
         )
 
     async def _read(self, rollouts: Mapping[str, Rollout]) -> None:
@@ -116,3 +140,12 @@ class ProfilesInForce:
 
 def _is_used(profile: Profile) -> bool:
     return profile.current is not None
+
+
+def _is_taken_back(before: Rollout, now: Rollout | None) -> bool:
+    """Whether a version that was tried is nobody's, or an earlier one or none is in force."""
+    number = None if now is None else now.number
+    tried = None if before.canary is None else before.canary.number
+    still_tried = None if now is None or now.canary is None else now.canary.number
+    is_withdrawn = tried is not None and tried not in {number, still_tried}
+    return is_withdrawn or (before.number is not None and (number is None or number < before.number))

@@ -186,6 +186,19 @@ class GraderSettings(_Strict):
     code_memory_bytes: int = Field(default=512 * 1024 * 1024, ge=64 * 1024 * 1024)
 
 
+class CalibrationSettings(_Strict):
+    """Where the calibrator asks what it measures, by default at the gateway of this home, and how much at once."""
+
+    gateway_url: str | None = None
+    concurrency: int = Field(default=4, ge=1, le=1024)
+
+
+class TelemetrySettings(_Strict):
+    """Where spans and measures are sent, by OTLP over HTTP; nowhere by default."""
+
+    otlp_endpoint: str | None = Field(default=None, pattern="^https?://[^?#]+$")
+
+
 class CorsSettings(_Strict):
     """Browser origins that may call the gateway; none by default."""
 
@@ -227,6 +240,8 @@ class Settings(_Strict):
     redis: RedisSettings = RedisSettings()
     background: BackgroundSettings = BackgroundSettings()
     graders: GraderSettings = GraderSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     cors: CorsSettings = CorsSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
 
@@ -345,17 +360,20 @@ def load(path: Path, *, must_exist: bool = False) -> Settings:
         raise ConfigurationError(f"{path.name} cannot be read: {fault.strerror}") from fault
     except UnicodeDecodeError as fault:
         raise ConfigurationError(f"{path.name} is not UTF-8 text at byte {fault.start + 1}") from fault
-    data, node = yaml_text.parse(path.name, text)
+    return read(path.name, text)
+
+
+def read(name: str, text: str) -> Settings:
+    """The settings that a text holds; ``name`` is what its faults are told by. Raises ConfigurationError."""
+    data, node = yaml_text.parse(name, text)
     if data is None:
         return Settings()
     if not isinstance(data, dict):
-        raise ConfigurationError(
-            f"{path.name} must hold a mapping with keys such as {', '.join(Settings.model_fields)}"
-        )
+        raise ConfigurationError(f"{name} must hold a mapping with keys such as {', '.join(Settings.model_fields)}")
     try:
         return Settings.model_validate(data)
     except ValidationError as fault:
-        raise ConfigurationError(yaml_text.faults(path.name, node, Settings, fault)) from fault
+        raise ConfigurationError(yaml_text.faults(name, node, Settings, fault)) from fault
 
 
 def needs_restart(running: Settings, changed: Settings) -> tuple[str, ...]:
@@ -369,4 +387,4 @@ def needs_restart(running: Settings, changed: Settings) -> tuple[str, ...]:
     return tuple(sections)
 
 
-_READ_AT_START = ("database", "broker", "cors", "keys", "journal", "redis", "background", "graders")
+_READ_AT_START = ("database", "broker", "cors", "keys", "journal", "redis", "background", "graders", "telemetry")

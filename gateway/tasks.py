@@ -2,6 +2,9 @@
 
 A tick carries no state: it finds in the database what is due, works on it for some seconds, and
 ends. So a tick that is lost, late or run twice does no harm. Messages are JSON, never pickle.
+
+Packages that stand above the gateway add ticks by the entry point group ``ponder.tasks``: a function that is
+called with the app, the places and the settings, and returns entries for the schedule.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import sys
 import time
 import warnings
 from datetime import UTC, datetime
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +29,10 @@ from gateway.domain.money import show
 from gateway.errors import Unavailable
 from gateway.settings import Places, RetentionSettings, Settings, broker_url, database_url
 from gateway.store.base import locate
+from gateway.store.connections import Connections
 from gateway.store.reconciliations import Kind, Reconciliations
 from gateway.store.retention import Retention
+from gateway.store.rollups import Rollups
 from gateway.telemetry import configure_logging
 
 RETENTION = "ponder.retention"
@@ -35,9 +41,14 @@ RETENTION = "ponder.retention"
 RECONCILIATION = "ponder.reconciliation"
 """The tick that compares, once a night, each request's cost with its calls'."""
 
+ROLLUPS = "ponder.rollups"
+"""The tick that sums traffic up by the hour, for the dashboard."""
+
+_GROUP = "ponder.tasks"
 _DAY_S = 86_400
 _TICK_S = 10.0
 _TICK_EXPIRES_S = 3_000  # ticks do not pile up while no worker runs
+_ROLLUPS_EVERY_S = 20.0
 _CONNECT_S = 5
 _RECONCILIATION_S = 60.0
 """A day of a million requests takes some seconds; a tick that is cut off begins again an hour later."""
@@ -71,18 +82,28 @@ def build(where: Places, settings: Settings) -> Celery:
                 "schedule": crontab(minute="23"),
                 "options": {"expires": _TICK_EXPIRES_S},
             },
+            ROLLUPS: {"task": ROLLUPS, "schedule": _ROLLUPS_EVERY_S, "options": {"expires": _ROLLUPS_EVERY_S}},
         },
     )
     database = locate(database_url(where, settings))
 
-    @app.task(name=RETENTION)  # type: ignore[untyped-decorator]  # celery ships no types
+    # Not shared: a task belongs to its own app alone, should a process make several.
+    @app.task(name=RETENTION, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def retention() -> None:
         asyncio.run(forget(Retention(database), settings.retention, now=time.time(), for_at_most_s=_TICK_S))
 
-    @app.task(name=RECONCILIATION)  # type: ignore[untyped-decorator]  # celery ships no types
+    @app.task(name=RECONCILIATION, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def reconciliation() -> None:
         asyncio.run(compare_calls(Reconciliations(database), now=time.time(), for_at_most_s=_RECONCILIATION_S))
 
+    @app.task(name=ROLLUPS, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
+    def rollups() -> None:
+        kept_since = time.time() - settings.retention.requests_days * _DAY_S
+        store = Rollups(Connections(database, most=1))
+        asyncio.run(sum_up(store, now=time.time(), kept_since=kept_since, for_at_most_s=_TICK_S))
+
+    for entry in entry_points(group=_GROUP):
+        app.conf.beat_schedule.update(entry.load()(app, where, settings))
     return app
 
 
@@ -150,6 +171,17 @@ async def compare_calls(results: Reconciliations, *, now: float, for_at_most_s: 
             )  # fmt: skip
     finally:
         await results.close()
+
+
+async def sum_up(store: Rollups, *, now: float, kept_since: float, for_at_most_s: float) -> None:
+    """Count the hours whose sums are out of date. What is not done in time is left to the next tick."""
+    try:
+        async with asyncio.timeout(for_at_most_s):
+            await store.sum_up(now, kept_since=kept_since)
+    except TimeoutError:
+        _log.info("rollups: more is due than one tick counts; the next one goes on")
+    finally:
+        await store.close()
 
 
 def run_worker(app: Celery) -> int:

@@ -19,6 +19,7 @@ from gateway.adapters.keyless_upstream import KeylessUpstream
 from gateway.adapters.litellm_upstream import LiteLLMUpstream
 from gateway.adapters.model_facts import ReportedModel, capability_of
 from gateway.adapters.openai_upstream import OpenAIUpstream
+from gateway.adapters.otel import OtelTracer, is_asked_for
 from gateway.adapters.price_list import ListedModel, PriceList
 from gateway.adapters.vllm_upstream import VllmUpstream
 from gateway.adapters.webhook import Webhook, make_webhook
@@ -38,6 +39,7 @@ from gateway.policy.facts import Defaults
 from gateway.ports import Upstream
 from gateway.search_ports import Verifier
 from gateway.settings import LocalPriceSettings, ModelSettings, Places, PriceSettings, Settings, UpstreamSettings
+from gateway.tracing import Tracer
 from gateway.verifying import make_verifiers
 
 CODECS: Mapping[Dialect, Codec] = {
@@ -143,6 +145,14 @@ def make_webhooks(settings: Settings, environment: Mapping[str, str]) -> tuple[W
         except ConfigurationError as fault:
             raise ConfigurationError(f"webhooks.{number}: {fault.message}") from fault
     return tuple(made)
+
+
+def make_tracer(settings: Settings, environment: Mapping[str, str], version: str) -> Tracer | None:
+    """What tells a collector of every request, where one is configured. Raises ConfigurationError."""
+    endpoint = settings.telemetry.otlp_endpoint
+    if not is_asked_for(endpoint, environment):
+        return None
+    return OtelTracer(None if endpoint is None else endpoint.rstrip("/"), environment, version)
 
 
 class SystemClock:

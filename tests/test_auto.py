@@ -136,9 +136,12 @@ def test_the_decision_is_on_record(gateway: GatewayProcess) -> None:
 
 
 def test_an_arm_can_be_named(gateway: GatewayProcess) -> None:
-    """``arm:NAME`` answers by that arm whatever the prompt; one that there is not is a 404 with those there are."""
+    """``arm:NAME`` answers by that arm, ``arm:POLICY/NAME`` by one of another policy; an unknown one is a 404."""
     answer = _ask(gateway, MATHS, model="arm:plain")
     assert (answer.status_code, answer.headers["x-ponder-arm"]) == (200, "plain")
+    other = _ask(gateway, MATHS, model="arm:watching/fast")
+    assert (other.headers["x-ponder-policy"], other.headers["x-ponder-arm"]) == ("watching", "fast")
+    assert _ask(gateway, MATHS, model="arm:none/fast").status_code == 404
     missing = _ask(gateway, MATHS, model="arm:none-such")
     assert missing.status_code == 404
     assert "fast, think, plain" in missing.json()["error"]["message"]

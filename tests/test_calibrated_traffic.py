@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ import pytest
 import yaml
 
 from gateway.adapters.policy_files import PolicyFiles
+from gateway.domain.record import Result
+from gateway.domain.rollout import CanaryStanding
 from gateway.settings import load
 from gateway.steering import put_in_force
+from gateway.store.base import locate
+from gateway.store.canary_evidence import CanaryEvidence, DrawnRequest
 from gateway.store.changes import Changes
+from gateway.store.connections import Connections
 from gateway.store.profiles import Profiles
 from gateway.store.rollouts import Rollouts
 from gateway.wiring import catalog
@@ -149,6 +155,37 @@ def test_a_canary_takes_its_share_of_conversations(site: Site) -> None:
     awaited(lambda: {site.decided()[:2] for _ in range(8)} == {("fast", 2)} or None, "the canary for all")
     site.roll_back()
     awaited(lambda: {site.decided()[:2] for _ in range(4)} == {("think", 1)} or None, "the version before")
+
+
+def test_what_conversations_drew_is_on_record_for_the_guard(site: Site) -> None:
+    """By key and opening: the same one draws the same version again, and the record says which, with its chance."""
+    site.publish(1, "think")
+    site.publish(2, "fast")
+    site.activate(1)
+    site.comes_to("think", 1)
+    began: list[CanaryStanding] = []
+
+    async def begin(changes: Changes) -> None:
+        began.append(await Rollouts(changes).begin_canary("house", 2, share=0.5, by=replace(OPERATOR, at=time.time())))
+
+    site.change(begin)
+    site.comes_to("fast", 2)
+    asked = {"model": "auto", "messages": [{"role": "user", "content": "2+2?"}], "ponder": {"category": "math"}}
+    for _ in range(3):
+        site.gateway.post("/v1/chat/completions", json=asked).raise_for_status()
+    _, version, _ = site.decided()
+
+    async def drawn(_: Changes) -> list[DrawnRequest]:
+        connections = Connections(locate(f"sqlite:///{site.gateway.home}/ponder.db"), most=1)
+        evidence = CanaryEvidence(connections)
+        found = await evidence.served(began[0], since=0.0, until=time.time(), limit=99)
+        await connections.close()
+        return list(found)
+
+    *_, first, second, third, last = changed(site.gateway.home, drawn)
+    assert first.point == second.point == third.point != last.point
+    assert (first.is_new, last.is_new) == (second.is_new, version == 2)
+    assert (last.share, last.rule, last.category, last.result) == (0.5, "checkable", "math", Result.ANSWERED)
 
 
 def test_what_a_certificate_does_not_cover_is_not_decided_by_it(site: Site) -> None:

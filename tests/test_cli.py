@@ -88,7 +88,25 @@ def test_the_calibrator_s_commands_join_by_the_entry_point_that_the_project_decl
     declared = project["project"]["entry-points"]["ponder.commands"]["calibrator"]
     assert EntryPoint("calibrator", declared, "ponder.commands").load() is CALIBRATING
     for name, (module, _) in CALIBRATING.items():
-        assert isinstance(getattr(import_module(module), name.replace("-", "_")), click.Command)
+        own = name.split()[-1].replace("-", "_")
+        assert isinstance(getattr(import_module(module), own), click.Command)
+
+
+def test_a_command_of_another_package_joins_a_group_of_ours() -> None:
+    """`ponder policy --help` lists the calibrator's `replay` without loading it, and calling it loads it."""
+    source = """
+import sys
+from click.testing import CliRunner
+from gateway.cli import ponder
+print(CliRunner().invoke(ponder, ["policy", "--help"]).output)
+print("calibrator.commands.replay" in sys.modules)
+print(CliRunner().invoke(ponder, ["policy", "replay", "--help"]).output)
+"""
+    ran = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout
+    listed, is_unloaded, helped = ran.partition("\nFalse\n")
+    assert "  replay " in listed
+    assert is_unloaded
+    assert "--reward-source" in helped
 
 
 def test_an_unknown_command_is_refused() -> None:

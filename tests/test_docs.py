@@ -54,6 +54,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "redis": settings.RedisSettings,
     "background": settings.BackgroundSettings,
     "graders": settings.GraderSettings,
+    "calibration": settings.CalibrationSettings,
+    "telemetry": settings.TelemetrySettings,
     "cors": settings.CorsSettings,
     "webhooks": settings.WebhookSettings,
 }
@@ -145,7 +147,8 @@ def test_no_section_of_the_settings_is_left_out() -> None:
 
 def test_every_environment_variable_is_documented() -> None:
     """The variables that the code reads are those that the reference lists."""
-    sources = [path.read_text("utf-8") for path in (ROOT / "gateway").rglob("*.py")]
+    folders = (ROOT / "gateway", ROOT / "calibrator")
+    sources = [path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py")]
     read = {name for source in sources for name in re.findall(r"\bPONDER_(?!\*)[A-Z_]+\b", source)}
     page = _doc("configure-upstreams.md")
     assert set(_table(_section(page, "Environment variables"))) - NO_SETTING == read

@@ -14,6 +14,7 @@ from gateway.domain.profile import Canary, Profile
 from gateway.profiles import ProfilesInForce
 from gateway.store.base import locate, open_async
 from gateway.store.changes import Changes
+from gateway.store.following import POLL_S
 from gateway.store.profiles import Profiles
 from gateway.store.rollouts import Rollouts
 from gateway.store.schema import upgrade
@@ -99,6 +100,24 @@ async def test_every_process_follows(published: Published) -> None:
         await follower.close()
 
 
+async def test_processes_follow_by_themselves_within_two_seconds(published: Published) -> None:
+    """Each on connections of its own, as often as it looks by default: well within what is promised."""
+    assert 2 * POLL_S < 2
+    everyone = [Changes(locate(published.url)) for _ in range(2)]
+    followers = [ProfilesInForce(Rollouts(changes), Profiles(changes)) for changes in everyone]
+    told = asyncio.Queue[ProfilesInForce]()
+    for follower in followers:
+        await follower.start(on_change=partial(told.put_nowait, follower))
+    await published.activate(1)
+    assert {await asyncio.wait_for(told.get(), 10) for _ in followers} == set(followers)
+    await published.rollouts.suspend("default", 1, reason="drift", by=OPERATOR)
+    assert {await asyncio.wait_for(told.get(), 10) for _ in followers} == set(followers)
+    assert [follower.profiles["default"].current for follower in followers] == [None, None]
+    for follower, changes in zip(followers, everyone, strict=True):
+        await follower.close()
+        await changes.close()
+
+
 async def test_changes_of_other_things_are_not_told(published: Published) -> None:
     """A profile that is published and not activated decides nothing."""
     follower = published.follower()
@@ -150,3 +169,35 @@ async def test_metrics_tell_how_many_profiles_and_canaries_there_are(published: 
     for _ in range(2):
         await published.rollouts.roll_back("default", reason="it harms", by=OPERATOR)
     assert await exposed() == (False, False)
+
+
+async def test_metrics_tell_of_expiry_and_of_what_was_taken_back(published: Published) -> None:
+    """A promotion takes nothing back; a canary that is withdrawn, an earlier version and none at all do."""
+    follower, meter = published.follower(), Meter()
+    follower.watch(meter)
+
+    async def exposed() -> tuple[float | None, float | None]:
+        await follower.refresh()
+        found = {
+            line.split("{")[0]: float(line.rsplit(" ", 1)[1])
+            for line in meter.render().decode().splitlines()
+            if '{policy="default"}' in line
+        }
+        return found.get("ponder_profile_expiry_seconds"), found.get("ponder_profiles_taken_back_total")
+
+    assert await exposed() == (None, None)
+    await published.activate(1)
+    assert await exposed() == (NEVER, 0)
+    canary = await published.rollouts.begin_canary("default", 2, share=0.05, by=OPERATOR)
+    assert await exposed() == (NEVER, 0)
+    await published.rollouts.withdraw_canary(canary, reason="it harms", by=OPERATOR)
+    assert await exposed() == (NEVER, 1)
+    canary = await published.rollouts.begin_canary("default", 2, share=0.05, by=OPERATOR)
+    canary = await published.rollouts.widen_canary(canary, share=0.5, by=OPERATOR)
+    assert await exposed() == (NEVER, 1)
+    await published.rollouts.promote_canary(canary, reason="not worse", by=OPERATOR)
+    assert await exposed() == (NEVER, 1)
+    await published.rollouts.roll_back("default", reason="it harms", by=OPERATOR)
+    assert await exposed() == (NEVER, 2)
+    await published.rollouts.roll_back("default", reason="it harms", by=OPERATOR)
+    assert await exposed() == (None, 3)

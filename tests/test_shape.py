@@ -14,8 +14,8 @@ FOLDERS = ("gateway", "calibrator", "migrations", "tests", "deploy")
 FILE_LINES = 400
 FUNCTION_LINES = 60
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
-LAZY = {"litellm", "anthropic", "xllamacpp", "alembic", "redis", "pyarrow"}
-"""Packages so slow or large that they are imported where they are used; pyarrow may be missing altogether."""
+LAZY = {"litellm", "anthropic", "xllamacpp", "alembic", "redis", "opentelemetry", "pyarrow", "reasoning_gym"}
+"""Packages so slow or large that they are imported where they are used; the last three may be missing altogether."""
 OUTERMOST = {
     "gateway/adapters/graders/isolated/trial.py": "whatever code that is tested raises is a failed test",
     "gateway/app.py": "a fault of ours must not end the following of the configuration",

@@ -19,12 +19,25 @@ from gateway.domain.record import StoredText
 from gateway.errors import ConfigurationError, Unavailable
 from gateway.settings import BrokerSettings, RetentionSettings, Settings, places
 from gateway.store.base import locate
+from gateway.store.connections import Connections
 from gateway.store.reconciliations import Kind, Reconciliations
 from gateway.store.requests import Requests
 from gateway.store.retention import Retention
+from gateway.store.rollups import Rollups
 from gateway.store.schema import upgrade
 from gateway.store.sinks import open_sink
-from gateway.tasks import RECONCILIATION, RETENTION, broker_folder, build, check_broker, compare_calls, forget
+from gateway.store.traffic import Traffic
+from gateway.tasks import (
+    RECONCILIATION,
+    RETENTION,
+    ROLLUPS,
+    broker_folder,
+    build,
+    check_broker,
+    compare_calls,
+    forget,
+    sum_up,
+)
 from tests.store.records import DAY_S, NOON, identity
 from tests.store.records import request as record
 
@@ -186,3 +199,24 @@ def test_the_books_are_looked_at_every_hour(environment: dict[str, str]) -> None
     entry = build(places(environment), Settings()).conf.beat_schedule[RECONCILIATION]
     assert (entry["schedule"].minute, len(entry["schedule"].hour)) == ({23}, 24)
     assert entry["options"]["expires"] < 3600
+
+
+def test_traffic_is_summed_up_thrice_a_minute(environment: dict[str, str]) -> None:
+    """The tick that keeps the dashboard's sums comes every 20 seconds, and does not pile up."""
+    entry = build(places(environment), Settings()).conf.beat_schedule[ROLLUPS]
+    assert entry["schedule"] == entry["options"]["expires"] == 20
+
+
+async def test_sums_that_take_too_long_are_left_to_the_next_tick(tmp_path: Path) -> None:
+    """A tick without time ends quietly with its connections closed, and the next one makes up for it."""
+    url = f"sqlite:///{tmp_path / 'ponder.db'}"
+    await upgrade(url)
+    sink = open_sink(locate(url))
+    await sink.write([record(started_at=NOON)])
+    await sink.close()
+    for seconds, count in ((0.0, 0), (30.0, 1)):
+        store = Rollups(Connections(locate(url), most=1))
+        await sum_up(store, now=NOON + 60, kept_since=0.0, for_at_most_s=seconds)
+        connections = Connections(locate(url), most=1)
+        assert sum(each.count for each in await Traffic(connections).hours(0.0, NOON + DAY_S)) == count
+        await connections.close()

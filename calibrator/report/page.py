@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from calibrator.choose import Choice
-from calibrator.report.charts import COLOURS, STYLE, Bar, Point, accuracy_by_cost, bars
 from calibrator.stats.betting import bound_mean
 from calibrator.stats.intervals import wilson
 from calibrator.stats.results import Floats
 from calibrator.tables.table import OutcomeTable
 from calibrator.trial import Draw, Question
+from gateway.http.dashboard.charts import COLOURS, STYLE, Bar, Point, accuracy_by_cost, bars
 
 _LEVEL: Final = 0.9
 _HEAD: Final = """<!doctype html>
@@ -50,7 +50,6 @@ def page(question: Question, drawn: Draw, choice: Choice, said: Mapping[str, Any
         f'<div class="charts">{"".join(_charts(question, drawn, choice))}</div>',
         "<h2>The path, step by step</h2>",
         _steps(said),
-        "<h2>On items that no label touched</h2>",
         _true(said),
         _resplits(said),
         "<h2>What the promise rests on</h2>",
@@ -70,7 +69,7 @@ def _headline(said: Mapping[str, Any]) -> str:
 
 
 def _summary(question: Question, drawn: Draw, said: Mapping[str, Any]) -> str:
-    spent = float(question.table.costs[drawn.labelled].sum())
+    spent = float(np.nansum(question.table.costs[drawn.labelled]))
     certificate, shortage = said["certificate"], said["shortage"]
     rows = [
         ("reference", said["reference"]),
@@ -80,7 +79,7 @@ def _summary(question: Question, drawn: Draw, said: Mapping[str, Any]) -> str:
         ),
         ("relative cost", f"{said['relative_cost']:.3f} of the reference's"),
         ("labels", f"{said['labels']} of {said['items']} items, {said['pilot_labels']} of them for the order alone"),
-        ("spent on the labelled answers", f"{spent:.6g}, as the table counts costs"),
+        ("spent on the labelled answers", f"{spent:.6g} {said.get('cost_unit', ', as the table counts costs')}"),
         ("left out", f"{said['items_left_out']} items without an outcome of every arm"),
         ("seed", str(said["seed"])),
         ("data, SHA-256", said["data_digest"]),
@@ -89,17 +88,38 @@ def _summary(question: Question, drawn: Draw, said: Mapping[str, Any]) -> str:
         bound = f"{certificate['bound']:.4f} (seen: {certificate['loss']:+.4f}), {certificate['method']}"
         rows.insert(2, ("upper bound of the loss", f"{bound}, {certificate['labels_read']} labels in changed cells"))
     if shortage is not None:
-        rows.append(("the next step would take", shortage_text(shortage)))
+        rows.append(("the next step would take", shortage_text(shortage, said.get("cost_unit", ""))))
+    if "run" in said:
+        rows.extend(_of_the_run(said))
     return _table(("", ""), rows)
 
 
-def shortage_text(shortage: Mapping[str, Any]) -> str:
-    """What one more step would take, in words."""
+def _of_the_run(said: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How a run that measured by itself came to its choice."""
+    looks = ", ".join(
+        f"{look['labels']} labels at confidence {look['confidence']:g}: "
+        + (f"certified, relative cost {look['relative_cost']:.3f}" if look["certified"] else "nothing yet")
+        for look in said["looks"]
+    )
+    pilot = "; ".join(
+        f"{arm['arm']} {arm['mean_score']:.1%} for {arm['mean_cost']:.4g}" for arm in said["arms_on_the_pilot"]
+    )
+    return [
+        ("run", f"{said['run']}, rule {said['rule']}"),
+        ("it ended since", said["ended"]),
+        ("looks", looks or "none"),
+        (f"all arms on the same {said['arms_on_the_pilot'][0]['items']} items, in {said['cost_unit']} each", pilot),
+    ]
+
+
+def shortage_text(shortage: Mapping[str, Any], unit: str = "") -> str:
+    """What one more step would take, in words; ``unit`` is what costs are in, where that is known."""
+    unit = f" {unit}" if unit else ""
     if shortage["labels_more"] is None:
         return f"no number of labels: it seems to lose {shortage['loss']:.4f}"
     return (
         f"about {shortage['labels_more']:,} labels more ({shortage['labels_in_all']:,} in all), which cost "
-        f"{shortage['cost']:.4g}; it seems to lose {shortage['loss']:+.4f}"
+        f"{shortage['cost']:.4g}{unit}; it seems to lose {shortage['loss']:+.4f}"
     )
 
 
@@ -142,13 +162,16 @@ def _charts(question: Question, drawn: Draw, choice: Choice) -> Iterable[str]:
 
 
 def _points(table: OutcomeTable, rows: Any, number: int, chosen: int, question: Question) -> list[Point]:
-    full = float(table.costs[rows, question.reference].mean())
     points = []
     for arm, label in enumerate(table.arms):
-        scores: Floats = table.scores[rows, arm]
+        asked = rows[~np.isnan(table.scores[rows, arm])]
+        if not asked.size:
+            continue
+        full = float(table.costs[asked, question.reference].mean())
+        scores: Floats = table.scores[asked, arm]
         is_binary = table.is_binary and not question.is_graded
         seen = wilson(round(scores.sum()), scores.size, _LEVEL) if is_binary else bound_mean(scores, _LEVEL)
-        cost = float(table.costs[rows, arm].mean()) / full if full else 1.0
+        cost = float(table.costs[asked, arm].mean()) / full if full else 1.0
         points.append(
             Point(
                 label, cost, float(scores.mean()), seen.lower, seen.upper,
@@ -165,13 +188,12 @@ def _name(cell: tuple[str, str | None]) -> str:
 def _steps(said: Mapping[str, Any]) -> str:
     if not said["steps"]:
         return "<p>No arm is cheaper than the reference, so there was nothing to test.</p>"
-    risk = round(1 - said["confidence"], 12)
     rows = (
         (
             str(number),
             f"{step['loss']:+.4f}",
             f"{step['p_value']:.4f}",
-            "certified" if step["p_value"] <= risk else "not certified",
+            "certified" if step["p_value"] <= said["risk"] else "not certified",
         )
         for number, step in enumerate(said["steps"], 1)
     )
@@ -180,12 +202,14 @@ def _steps(said: Mapping[str, Any]) -> str:
 
 def _true(said: Mapping[str, Any]) -> str:
     left, full = said["true_loss"]["left_over"], said["true_loss"]["full"]
+    if full is None:
+        return ""
     rows = [
         (name, f"{found['items']:,}", f"{found['loss']:+.4f}", f"{found['relative_cost']:.3f}")
         for name, found in (("items left over", left), ("all items", full))
         if found is not None
     ]
-    return _table(("", "items", "loss", "relative cost"), rows)
+    return "<h2>On items that no label touched</h2>" + _table(("", "items", "loss", "relative cost"), rows)
 
 
 def _resplits(said: Mapping[str, Any]) -> str:

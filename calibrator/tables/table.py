@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -42,6 +42,8 @@ class Outcome:
 class OutcomeTable:
     """The items that every arm answered, in the order of their names, and how many others were left out.
 
+    The table of a run that is being measured has its items in the run's order, and nan where nothing is known yet.
+
     Rows of the arrays are items; columns of the last three are arms. ``cell`` is each item's place in
     ``cells``. ``digest`` is the SHA-256 of all of it, in whichever order the outcomes came.
     """
@@ -60,7 +62,12 @@ class OutcomeTable:
     @property
     def is_binary(self) -> bool:
         """Whether every score is right or wrong."""
-        return bool(np.isin(self.scores, (0.0, 1.0)).all())
+        return bool((np.isin(self.scores, (0.0, 1.0)) | np.isnan(self.scores)).all())
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every item has an outcome of every arm; in a run that is measured step by step not all have."""
+        return not bool(np.isnan(self.scores).any())
 
     @property
     def weights(self) -> Floats:
@@ -121,6 +128,27 @@ class OutcomeTable:
         for name, cost in costs.items():
             changed[:, self.arm(name)] = cost
         return _digested(replace(self, costs=changed))
+
+
+def measured(
+    items: Sequence[tuple[str, Cell]], arms: Sequence[str], scores: Floats, costs: Floats, latencies: Floats
+) -> OutcomeTable:
+    """The table of what was measured so far of these items, in their order, with nan for what was not."""
+    cells = tuple(sorted({cell for _, cell in items}, key=_cell_order))
+    return _digested(
+        OutcomeTable(
+            items=tuple(name for name, _ in items),
+            cells=cells,
+            arms=tuple(arms),
+            cell=np.array([cells.index(cell) for _, cell in items], dtype=np.int64),
+            observed_at=np.full(len(items), np.nan),
+            scores=scores,
+            costs=costs,
+            latencies=latencies,
+            left_out=0,
+            digest="",
+        )
+    )
 
 
 class Gathering:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from gateway.errors import ConfigurationError
+from gateway.policy.cases import CasesDocument, read_cases
 from gateway.policy.reading import Policy, read_policy
 from gateway.settings import Settings
 
@@ -21,6 +22,7 @@ SHIPPED: Final = _CHECKOUT if _CHECKOUT.is_dir() else Path(sysconfig.get_path("d
 
 _FOLDER = "policies"
 _FILE = "policy.yaml"
+_CASES = "cases.yaml"
 _OTHER_ENDINGS = ("policy.yml", "policy.json")
 
 Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
@@ -66,6 +68,15 @@ class PolicyFiles:
         except OSError as fault:  # a folder that is being replaced
             raise ConfigurationError(f"the folders of policies cannot be read: {fault.strerror}") from fault
 
+    def cases(self, name: str) -> CasesDocument | None:
+        """The cases beside a policy of the folders that were read last, if there are any.
+
+        Raises ConfigurationError.
+        """
+        file = _found(self._folders).get(name)
+        beside = None if file is None else file.with_name(_CASES)
+        return read_cases(name, _text(name, beside)) if beside is not None and beside.is_file() else None
+
     def stamp(self) -> Stamp:
         """Something that changes when a policy does, of the folders that were read last."""
         stamps = []
@@ -88,11 +99,11 @@ def _found(folders: tuple[Path, ...]) -> dict[str, Path]:
 
 
 def _text(name: str, file: Path) -> str:
-    if file.name != _FILE:
+    if file.name not in {_FILE, _CASES}:
         raise ConfigurationError(f"{name}/{file.name} must be called {_FILE}")
     try:
         return file.read_text("utf-8")
     except OSError as fault:
-        raise ConfigurationError(f"{name}/{_FILE} cannot be read: {fault.strerror}") from fault
+        raise ConfigurationError(f"{name}/{file.name} cannot be read: {fault.strerror}") from fault
     except UnicodeDecodeError as fault:
-        raise ConfigurationError(f"{name}/{_FILE} is not UTF-8 text at byte {fault.start + 1}") from fault
+        raise ConfigurationError(f"{name}/{file.name} is not UTF-8 text at byte {fault.start + 1}") from fault

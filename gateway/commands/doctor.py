@@ -22,6 +22,7 @@ from gateway.commands.findings import (
     check_key_files,
     check_policies,
     check_proxies,
+    check_telemetry,
     check_ticks,
     is_to_be_made,
 )
@@ -82,6 +83,7 @@ async def examine(where: Places, environment: Mapping[str, str]) -> list[Finding
     else:
         findings.append(_check_embedded())
     findings += await _check_webhooks(settings, environment)
+    findings += await asyncio.to_thread(check_telemetry, settings, environment)
     findings += _check_models(settings, environment, where)
     findings.append(await asyncio.to_thread(_check_running, where))
     return findings

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from gateway.adapters.otel import check_usable, collector_of, is_asked_for
 from gateway.adapters.policy_files import PolicyFiles
 from gateway.errors import ConfigurationError, PonderError
 from gateway.settings import Places, Settings, broker_url, database_url, load
@@ -17,6 +20,8 @@ from gateway.store.schema import HEAD, revision
 from gateway.tasks import broker_folder, check_broker
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_PATIENCE_S = 5.0
+_PORTS = {"http": 80, "https": 443}
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
@@ -65,6 +70,27 @@ def check_proxies(environment: Mapping[str, str]) -> list[Finding]:
         return []
     found = f"{', '.join(named)}: calls to upstreams and webhooks go straight, and not through a proxy"
     return [Finding(Level.WARN, "proxy", found, "where only a proxy leads out, see Proxies in configure-upstreams.md")]
+
+
+def check_telemetry(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
+    """Where a collector is named: whether spans can be sent, and whether somebody listens there."""
+    endpoint = settings.telemetry.otlp_endpoint
+    if not is_asked_for(endpoint, environment):
+        return []
+    try:
+        check_usable(environment)
+        address = urlsplit(collector_of(endpoint, environment))
+        host, port = address.hostname or "", address.port or _PORTS.get(address.scheme, 0)
+    except ConfigurationError as fault:
+        return [Finding(Level.FAIL, "telemetry", fault.message, "the gateway does not start with this")]
+    except ValueError:
+        return [Finding(Level.FAIL, "telemetry", "the collector's address cannot be read", "write http://HOST:PORT")]
+    try:
+        socket.create_connection((host, port), timeout=_PATIENCE_S).close()
+    except OSError as fault:
+        found = f"nobody listens at {host}:{port} ({fault.strerror or type(fault).__name__}); spans are lost meanwhile"
+        return [Finding(Level.WARN, "telemetry", found, "start the collector, or correct its address")]
+    return [Finding(Level.OK, "telemetry", f"spans and measures go to {host}:{port}")]
 
 
 def check_home(where: Places) -> Finding:

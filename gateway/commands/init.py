@@ -1,150 +1,104 @@
-"""``ponder init``: a ponder.yaml to start from."""
+"""``ponder init``: a ponder.yaml to start from, by three questions, or from LiteLLM's configuration."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
 
 import click
 
+from gateway import yaml_text
+from gateway.commands.init_questions import Answers, ask, configuration, missing_variables, read_answers
+from gateway.commands.init_template import TEMPLATE
+from gateway.commands.litellm_config import Conversion, convert
+from gateway.commands.litellm_text import configuration_text, policy_texts
+from gateway.commands.output import print_rows
 from gateway.errors import ConfigurationError
-from gateway.settings import places
-
-TEMPLATE = """\
-# Ponder's configuration. Everything here is optional: what is left out, or commented out as below,
-# has the value shown or the default described. `ponder doctor` checks it. Secrets never stand here:
-# an upstream names the environment variable that holds its key, or says that it is stored.
-
-# Servers that Ponder calls. With ANTHROPIC_API_KEY, OPENAI_API_KEY, … in the environment, the hosted
-# ones are there by themselves; with neither keys nor upstreams, `ponder up` runs a small local model.
-#upstreams:
-#  anthropic:
-#    kind: anthropic
-#    api_key_env: ANTHROPIC_API_KEY
-#  openai:
-#    kind: openai
-#    base_url: https://api.openai.com/v1
-#    api_key_env: OPENAI_API_KEY
-# With api_key: stored the key is in the database, encrypted: ponder provider-keys set mistral
-#  mistral:
-#    kind: litellm
-#    api_key: stored
-# vLLM, llama.cpp or any other server that speaks the OpenAI API.
-#  gpu:
-#    kind: openai
-#    base_url: http://127.0.0.1:8080/v1
-#    first_byte_s: 120
-#    idle_s: 120
-#    retries: 1
-
-# Names that callers may ask for.
-#models:
-#  haiku:
-#    upstream: anthropic
-#    name: claude-haiku-4-5
-# A hosted model that the built-in price list does not know is priced here, in dollars per million
-# tokens; an unpriced model is refused.
-#  new-model:
-#    upstream: openai
-#    name: gpt-next
-#    price: {input_per_mtok: 1.25, output_per_mtok: 10, cached_input_per_mtok: 0.125}
-# A model on hardware of your own is priced by the hour that the hardware costs, and by the tokens
-# per second that you measured on it.
-#  qwen:
-#    upstream: gpu
-#    name: Qwen/Qwen3-8B
-#    price: {gpu_hour_usd: 2.10, gpus: 1, output_tokens_per_s: 2400}
-#    context_tokens: 32768
-#    max_output_tokens: 8192
-
-# Models that score the answers of searches; an arm of a policy names one as its verifier.
-#verifiers:
-#  judge:
-#    kind: judge
-#    model: haiku
-
-# Checks that requests bring along: whether code of answers may be run against tests, in isolated processes.
-#graders:
-#  code: false
-
-# Whether models without a price may be called; what they cost is then unknown, and says so.
-#allow_unpriced: false
-
-# What one request may be.
-#limits:
-#  body_bytes: 33554432
-#  bodies_bytes: 536870912
-#  header_bytes: 65536
-#  receive_s: 120
-#  connections: 8192
-#  deadline_s: 600
-#  default_output_tokens: 4096
-#  draws_per_request: 32
-#  draws: 256
-
-# The policy that decides for `model: auto` where neither the key nor its team names another, and the
-# folder, beside this file, that your own policies lie in.
-#policy: default
-#policies_dir: policies
-
-# Background responses and batches: how many run at once, and how long results are kept.
-#background:
-#  concurrency: 8
-#  keep_hours: 24
-
-# What becomes of requests while the journal's disk is full: refused, or served without a record.
-#journal:
-#  on_full_disk: refuse
-
-# Where several gateway processes share limits and money; better set as PONDER_REDIS_URL, since it may
-# hold a password. While Redis is away requests are refused (closed), or each process goes on with
-# limits of its own (open).
-#redis:
-#  url: redis://127.0.0.1:6379/0
-#  when_away: closed
-
-# How long keys are honoured while the database is away, in seconds: after that every request is
-# refused until it is back. Left out: the keys last read serve for as long as it takes.
-#keys:
-#  max_age_s: 3600
-
-# How long requests are kept; their texts only if you say so.
-#retention:
-#  requests_days: 90
-#  store_text: false
-#  text_days: 7
-
-# SQLite in PONDER_HOME, unless this or PONDER_DATABASE_URL (better, for it holds a password) says
-# otherwise.
-#database:
-#  url: postgresql://ponder@127.0.0.1/ponder
-
-# A folder in PONDER_HOME, unless this or PONDER_BROKER_URL says otherwise.
-#broker:
-#  url: redis://127.0.0.1:6379/0
-
-# Who is told when a budget passes its soft limit, or turns a request away. The secret is in the
-# environment: whsec_ and 24 to 64 random bytes in base64.
-#webhooks:
-#  - url: https://example.com/hooks/ponder
-#    secret_env: HOOK_SECRET
-#    events: [budget.soft_limit, budget.exhausted]
-
-# Browser origins that may call the gateway.
-#cors:
-#  allow_origins: []
-"""
+from gateway.settings import places, read
 
 
 @click.command()
-@click.option("--force", is_flag=True, help="Overwrite a file that is already there.")
-def init(force: bool) -> None:
-    """Write a commented ponder.yaml (or the file that PONDER_CONFIG names)."""
+@click.option("--force", is_flag=True, help="Overwrite files that are already there.")
+@click.option("--answers", type=click.File(), metavar="FILE", help="Take the answers from a YAML file; - reads input.")
+@click.option("--no-questions", is_flag=True, help="Write the commented template, also in a terminal.")
+@click.option(
+    "--from-litellm",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Convert the config.yaml of a LiteLLM proxy, and say what of it did not map.",
+)
+def init(*, force: bool, answers: IO[str] | None, no_questions: bool, from_litellm: Path | None) -> None:
+    """Write a commented ponder.yaml (or the file that PONDER_CONFIG names).
+
+    In a terminal three questions are put; their answers stand in the file, and the rest as comments.
+    Elsewhere, and with --no-questions, it is the template that changes nothing.
+    """
     path = places(os.environ).config
-    try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(TEMPLATE)
-    except FileExistsError as fault:
-        raise ConfigurationError(f"{path} is already there; `ponder init --force` overwrites it") from fault
-    except OSError as fault:
-        raise ConfigurationError(f"{path} cannot be written: {fault.strerror}") from fault
+    if sum((answers is not None, no_questions, from_litellm is not None)) > 1:
+        raise click.UsageError("take one of --answers, --no-questions and --from-litellm")
+    if from_litellm is not None:
+        _convert(from_litellm, path, force=force)
+        return
+    given: Answers | None = None
+    if answers is not None:
+        given = read_answers(yaml_text.parse("answers", answers.read())[0])
+    elif not no_questions and sys.stdin.isatty() and sys.stdout.isatty():
+        _check_free([path], force=force)
+        given = ask(lambda question, default: str(click.prompt(question, default=default, show_default=bool(default))))
+    _write({path: TEMPLATE if given is None else configuration(given)}, force=force)
     click.echo(f"Wrote {path}. Edit it, then: ponder doctor")
+    if given is not None and (missing := missing_variables(given, os.environ)):
+        click.echo(f"Set {' and '.join(missing)} where the gateway runs.")
+
+
+def _convert(source: Path, path: Path, *, force: bool) -> None:
+    try:
+        text = source.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigurationError(f"{source.name} cannot be read as text") from fault
+    made = convert(yaml_text.parse(source.name, text)[0], os.environ)
+    written = configuration_text(made, source.name)
+    read(path.name, written)  # what is written is accepted
+    files = {path: written}
+    for name, policy in policy_texts(made).items():
+        files[path.parent / "policies" / name / "policy.yaml"] = policy
+    _write(files, force=force)
+    _tell(made, files)
+
+
+def _tell(made: Conversion, files: Mapping[Path, str]) -> None:
+    click.echo(f"Wrote {', '.join(map(str, files))}: {len(made.models)} models at {len(made.upstreams)} upstreams.")
+    for name, policy in made.policies.items():
+        chain = ", then ".join(policy["arms"])
+        click.echo(f"Ask for auto:{name} to have {chain}; a model asked for by its own name has no fallback.")
+    if missing := sorted(name for name in made.variables if not os.environ.get(name)):
+        click.echo(f"Set where the gateway runs: {', '.join(missing)}")
+    if made.remarks:
+        click.echo("\nNot, or not quite, taken over:")
+        print_rows(("where", "why"), [{"where": each.where, "why": each.why} for each in made.remarks])
+    if made.commands:
+        click.echo("\nOnce the gateway runs:")
+        for command in made.commands:
+            click.echo(f"  {command}")
+    click.echo("\nThen: ponder doctor")
+
+
+def _check_free(paths: list[Path], *, force: bool) -> None:
+    taken = [] if force else [path for path in paths if path.exists()]
+    if taken:
+        raise ConfigurationError(f"{taken[0]} is already there; `ponder init --force` overwrites it")
+
+
+def _write(files: Mapping[Path, str], *, force: bool) -> None:
+    """Write all of them, or none where one is there already."""
+    _check_free(list(files), force=force)
+    for path, text in files.items():
+        try:
+            if path.parent.parent.name == "policies":
+                path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+        except OSError as fault:
+            raise ConfigurationError(f"{path} cannot be written: {fault.strerror}") from fault

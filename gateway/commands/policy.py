@@ -18,13 +18,13 @@ from gateway.commands.policy_diff import diff
 from gateway.commands.policy_sources import Source, configured, prepare, source, sources
 from gateway.difficulty.classifier import Learned
 from gateway.domain.plan import Plan
-from gateway.domain.prediction import Prediction, Prompt
+from gateway.domain.prediction import Prompt
 from gateway.errors import ConfigurationError, InvalidRequest, NotFound
 from gateway.flow.house import Catalog
 from gateway.policy.cases import CaseResult, run_cases
 from gateway.policy.check import Finding, Severity, check
 from gateway.policy.decide import decide
-from gateway.policy.explain import explain
+from gateway.policy.explain import explain, prompt_facts
 from gateway.policy.replay import recall
 from gateway.policy.schema import json_schema
 from gateway.settings import database_url, load, places
@@ -32,7 +32,6 @@ from gateway.store.base import locate
 from gateway.store.requests import Requests
 
 _FAULT = re.compile(r"[^:]+:(?P<line>\d+): (?P<place>[^:]+): (?P<message>.*)")
-_BYTES_PER_TOKEN = 4
 
 
 @click.group()
@@ -70,7 +69,11 @@ def _findings(chosen: Source, offered: Catalog) -> list[Finding]:
         read, cases = chosen.policy(), chosen.cases()
     except ConfigurationError as fault:
         return [_of_fault(line) for line in fault.message.splitlines()]
-    return list(check(read, prepare(read, offered), offered.models, cases))
+    ready = prepare(read, offered)
+    found = check(
+        read, ready, offered.models, cases, verifiers=offered.verifiers.keys(), keeps_text=offered.stores_text
+    )
+    return list(found)
 
 
 def _of_fault(line: str) -> Finding:
@@ -152,7 +155,12 @@ def explain_(*, name: str | None, prompt: str | None, facts: str | None, request
         if name is not None:
             plan = _decided(name, plan.facts)
     else:
-        plan = _decided(name, _prompt_facts(str(prompt)) if prompt is not None else _read_facts(str(facts)))
+        plan = _decided(
+            name,
+            prompt_facts(str(prompt), Learned.load().classify(Prompt(text=str(prompt))))
+            if prompt is not None
+            else _read_facts(str(facts)),
+        )
     if as_json:
         print_json(orjson.loads(orjson.dumps(plan, default=str)))
     else:
@@ -169,21 +177,6 @@ async def _on_record(request_id: str) -> Plan:
     if record is None or record.plan is None:
         raise NotFound(f"no decision is on record for a request {request_id!r}; it may take a moment to get there")
     return record.plan
-
-
-def _prompt_facts(prompt: str) -> dict[str, Any]:
-    predicted = Learned.load().classify(Prompt(text=prompt))
-    size = len(prompt.encode())
-    return {**_prediction_facts(predicted), "tokens": -(-size // _BYTES_PER_TOKEN), "tokens_at_most": size}
-
-
-def _prediction_facts(predicted: Prediction) -> dict[str, Any]:
-    return {
-        "category": predicted.category,
-        "confidence": predicted.confidence,
-        "source": predicted.source,
-        "success": {str(anchor): share for anchor, share in predicted.success.items()},
-    }
 
 
 def _read_facts(text: str) -> dict[str, Any]:

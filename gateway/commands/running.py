@@ -79,19 +79,42 @@ def administer(
     return _call(places.admin_address, method, f"/admin{path}", admin_key(places, environment), body)
 
 
+def metrics(places: Places) -> str:
+    """The gateway's metrics, as Prometheus reads them. Raises PonderError."""
+    status, body = _exchange(places.admin_address, "GET", "/metrics", {})
+    if status != http.client.OK:
+        raise Unavailable(f"the gateway answered {status} for /metrics")
+    return body.decode("utf-8", "replace")
+
+
+def health(places: Places) -> Any:
+    """What the gateway says of its health, whether it is ready or not. Raises PonderError."""
+    status, body = _exchange(places.admin_address, "GET", "/health/ready", {})
+    return _accepted(http.client.OK if status == http.client.SERVICE_UNAVAILABLE else status, body)
+
+
 def _call(address: tuple[str, int], method: str, path: str, key: str, body: Mapping[str, Any] | None = None) -> Any:
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    return _accepted(*_exchange(address, method, path, headers, body))
+
+
+def _exchange(
+    address: tuple[str, int],
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: Mapping[str, Any] | None = None,
+) -> tuple[int, bytes]:
     host, port = address
     connection = http.client.HTTPConnection(reachable_host(host), port, timeout=_TIMEOUT_S)
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     try:
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        connection.request(method, path, None if body is None else json.dumps(body), dict(headers))
         response = connection.getresponse()
-        status, answer = response.status, response.read()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException) as fault:
         raise Unavailable(f"no gateway answers at {_url(host, port)}; start one with `ponder up`") from fault
     finally:
         connection.close()
-    return _accepted(status, answer)
 
 
 def _accepted(status: int, body: bytes) -> Any:

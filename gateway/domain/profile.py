@@ -14,8 +14,8 @@ Cell: TypeAlias = tuple[str, str | None]
 class Certified:
     """The arms certified for one rule, by cell.
 
-    A certificate speaks of the rule as it was: its targets, the definitions of its arms and the
-    models behind them, all in ``rule_digest``. For a rule with another digest it says nothing.
+    A certificate speaks of the rule as it was: its targets, the definitions of its arms and the models
+    behind them with their prices, all in ``rule_digest``. For a rule with another digest it says nothing.
     """
 
     rule_digest: str

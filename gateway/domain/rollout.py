@@ -53,6 +53,15 @@ class CanaryStanding:
 
 
 @dataclass(frozen=True, slots=True)
+class CanaryLook:
+    """What the guard made of a canary when it looked at it last, in its words."""
+
+    verdict: str
+    at: float
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """What is in force of one policy's profile."""
 

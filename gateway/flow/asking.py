@@ -16,6 +16,7 @@ from gateway.flow.house import House
 from gateway.flow.reply import Whole
 from gateway.flow.serve import serve_ask
 from gateway.ports import Question
+from gateway.tracing import trace_headers
 
 _ENDPOINT = Endpoint("/v1/chat/completions", Dialect.OPENAI_CHAT, Operation.CHAT)
 _TAGS = {"ponder": "classifier"}
@@ -50,7 +51,7 @@ class HouseAsker:
             body=body,
             model=model,
             is_stream=False,
-            headers={},
+            headers=trace_headers(),
             hints=Hints(deadline_s=question.deadline_s, max_cost_usd=question.max_cost, tags=_TAGS),
             started_at=now,
             started=house.clock.monotonic(),

@@ -14,7 +14,7 @@ from gateway.errors import (
     UpstreamTimedOut,
 )
 from gateway.flow.deciding import model_of
-from gateway.flow.exchange import Exchange
+from gateway.flow.exchange import Exchange, OpenCall
 from gateway.flow.hold import hold_again, hold_for_next_arm
 from gateway.flow.places import take_place
 from gateway.flow.route import Route, route_to
@@ -27,7 +27,7 @@ _WORTH_A_FALLBACK_S = 0.25
 """With less time left than this, another model would only be late as well."""
 
 
-def upstream_call(exchange: Exchange, route: Route) -> UpstreamCall:
+def upstream_call(exchange: Exchange, route: Route, call: OpenCall) -> UpstreamCall:
     """The call as it goes out, with the time that is left to it.
 
     Raises :class:`UpstreamTimedOut` when the plan's deadline has passed.
@@ -47,7 +47,7 @@ def upstream_call(exchange: Exchange, route: Route) -> UpstreamCall:
         deadline_s=left_s,
         first_byte_s=terms.first_byte_s,
         idle_s=terms.idle_s,
-        headers=ask.headers,
+        headers=call.headers_over(ask.headers),
     )
 
 

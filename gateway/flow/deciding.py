@@ -11,7 +11,7 @@ from gateway.domain.ask import Ask, Operation
 from gateway.domain.key import Key, may_follow, may_use
 from gateway.domain.model import Model
 from gateway.domain.plan import Plan
-from gateway.domain.sticky import Standing, share_point
+from gateway.domain.sticky import Turn, share_point
 from gateway.errors import Forbidden, InvalidRequest, PonderError, UnknownModel
 from gateway.flow.balance import budget_left
 from gateway.flow.classifying import predict
@@ -21,6 +21,7 @@ from gateway.flow.house import ActivePolicy, Catalog
 from gateway.flow.route import Route, route_to
 from gateway.flow.stored import check_stored
 from gateway.policy.decide import decide
+from gateway.policy.exploring import explored_from, extra_cost
 from gateway.policy.facts import Facts, Snapshots
 from gateway.policy.named import plan_arm
 from gateway.policy.pinned import plan_pinned
@@ -172,6 +173,10 @@ async def _decided(exchange: Exchange, *, knows_budget: bool = False) -> Plan:
         exchange.observed = plan
         reason = f"policy {policy.ready.name!r} only observes, so its default arm answers"
         return plan_arm(policy.ready, policy.ready.default_arm, facts, snapshots, reason=reason)
+    chosen = explored_from(plan)
+    if chosen is not None:
+        extra = extra_cost(policy.ready, facts, snapshots, chosen, plan.arm.name)
+        exchange.house.explored.add(policy.ready, extra, now=snapshots.now)
     return plan
 
 
@@ -191,10 +196,9 @@ async def _gather(exchange: Exchange, policy: ActivePolicy, *, knows_budget: boo
     now = house.clock.now()
     prompt = prompt_of(ask.endpoint.dialect, ask.body)
     where = standing(ask.endpoint.dialect, key.id, ask.body)
-    exchange.conversation = where.conversation
-    kept = None
-    if where.conversation is not None and not where.is_opening:
-        kept = await house.sticky.get(where.conversation)
+    kept = None if where.continues is None else await house.sticky.get(where.continues)
+    if where.ask is not None:
+        exchange.turn = Turn(where.ask, where.ask if kept is None else kept.root)
     if exchange.prediction is None:
         # Who only observes asks no model: it would cost the caller time and money.
         may_ask = kept is None and not policy.ready.is_observed
@@ -223,12 +227,13 @@ async def _gather(exchange: Exchange, policy: ActivePolicy, *, knows_budget: boo
         queue_depths=house.lanes.waiting(),
         remaining_budget=left,
         sticky_arm=kept.arm if kept is not None and kept.policy == policy.ready.name else None,
-        canary_bucket=_bucket(where, policy, key),
+        may_explore_dearer=house.explored.has_left(policy.ready, now=now),
+        canary_bucket=_bucket(exchange.turn, policy, key),
     )
 
 
-def _bucket(where: Standing, policy: ActivePolicy, key: Key) -> float:
+def _bucket(turn: Turn | None, policy: ActivePolicy, key: Key) -> float:
     """The conversation's place in the canaries of this policy; one that cannot be told takes part in none."""
-    if policy.profile is None or where.conversation is None:
+    if policy.profile is None or turn is None:
         return 1.0
-    return share_point(where.conversation, f"{policy.ready.name}/{key.id}")
+    return share_point(turn.root, f"{policy.ready.name}/{key.id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from gateway.domain.arm import Arm, Strategy
@@ -16,6 +17,7 @@ from gateway.domain.prediction import Prediction
 from gateway.domain.pricing import cost
 from gateway.domain.record import CallRecord, RequestRecord, Result, StoredText
 from gateway.domain.search_record import SearchRecord
+from gateway.domain.sticky import Turn
 from gateway.domain.thinking import Wish
 from gateway.domain.usage import Usage
 from gateway.errors import PonderError, Unavailable, Unpriced, UpstreamError, UpstreamRefused
@@ -25,12 +27,15 @@ from gateway.flow.lane import Place
 from gateway.flow.learning import learn
 from gateway.flow.publishing import publish
 from gateway.ports import Clock
+from gateway.tracing import Attribute, CallSpan, Part, Trace
 
 _MOST_COUNTED = 10**9
 """No call uses more tokens and searches. An upstream that reports more has not said what it used."""
 
 DISCONNECTED_STATUS: Final = 499
 """What the record says where the client left before any status: nginx's number for it."""
+
+_UNTRACED: Final = nullcontext()
 
 _ENDED_WITH = {Result.DISCONNECTED: Result.DISCONNECTED, Result.INTERRUPTED: Result.CANCELLED}
 """How a call ended that was still open when its request was settled with this result."""
@@ -40,7 +45,8 @@ class OpenCall:
     """One upstream call that has begun. ``ceiling`` is the most that it can cost, where limits want to know."""
 
     __slots__ = (
-        "attempt", "ceiling", "first_byte", "model", "reply_id", "requested", "sent", "started", "started_at", "status",
+        "attempt", "ceiling", "first_byte", "model", "reply_id", "requested", "sent", "span", "started", "started_at",
+        "status",
     )  # fmt: skip
 
     def __init__(
@@ -56,16 +62,21 @@ class OpenCall:
         self.first_byte: float | None = None
         self.status: int | None = None
         self.reply_id: str | None = None
+        self.span: CallSpan | None = None
+
+    def headers_over(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers that the call goes out with: these, with the call's own place in the trace."""
+        return headers if self.span is None else {**headers, **self.span.headers}
 
 
 class Exchange:
     """The mutable middle of one request; everything it learns ends in one :class:`RequestRecord`."""
 
     __slots__ = (
-        "answer_id", "answer_text", "answered_by", "ask", "call_ceiling", "calls", "catalog", "conversation", "cost",
+        "answer_id", "answer_text", "answered_by", "ask", "call_ceiling", "calls", "catalog", "cost",
         "degraded", "demand", "draw_texts", "fallbacks", "finish", "first_byte", "hold", "house", "is_cost_complete",
         "is_emptied", "is_settled", "key", "model", "observed", "open_calls", "place", "plan", "policy", "prediction",
-        "search", "stored_at", "tries", "uncounted", "wish",
+        "search", "stored_at", "trace", "tries", "turn", "uncounted", "wish",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, key: Key, house: House) -> None:
@@ -73,6 +84,7 @@ class Exchange:
         self.key = key
         self.house = house
         self.catalog: Catalog = house.catalog
+        self.trace: Trace | None = None if house.tracer is None else house.tracer.begin(ask)
         self.demand = demand_of(ask)
         self.policy: ActivePolicy | None = None
         """The policy that decided; None for a model that the client named."""
@@ -83,8 +95,8 @@ class Exchange:
         """What a policy that only observes would have done; recorded instead of the plan."""
         self.stored_at: str | None = None
         """The upstream of the stored response that is continued, where it is known."""
-        self.conversation: bytes | None = None
-        """Where the arm that answers is kept for the turns to come."""
+        self.turn: Turn | None = None
+        """Where in its conversation the ask stands; None where that cannot be told."""
         self.wish: Wish | None = None
         """How hard to think instead of as the arm says, for an answer that thinking left no room for."""
         self.fallbacks: list[Arm] = []
@@ -129,6 +141,8 @@ class Exchange:
         call = OpenCall(model, ceiling, requested, sent, self.house.clock)
         self.open_calls.append(call)
         call.attempt = len(self.calls) + len(self.open_calls)
+        if self.trace is not None:
+            call.span = self.trace.call(model, call.started_at)
         return call
 
     def withdraw_call(self, call: OpenCall) -> None:
@@ -167,6 +181,8 @@ class Exchange:
         )
         self.calls.append(record)
         self.house.health.note(record, error)
+        if call.span is not None:
+            call.span.end(record)
         meter = self.house.meter
         meter.call(model.upstream, result.value)
         if usage is not None:
@@ -180,6 +196,10 @@ class Exchange:
     def remark(self, *differences: str) -> None:
         """Note what differs from what was asked for, each thing once however many calls are prepared."""
         self.degraded += [each for each in differences if each not in self.degraded]
+
+    def part(self, name: str, attributes: Mapping[str, Attribute] | None = None) -> AbstractContextManager[Part | None]:
+        """A span around some of the work, where the request is traced; what is called within belongs to it."""
+        return _UNTRACED if self.trace is None else self.trace.part(name, attributes or {})
 
     def judge_emptied(self, *, is_emptied: bool) -> None:
         """Note whether the latest answer is one of which thinking has left nothing; each is counted."""
@@ -267,13 +287,16 @@ class Exchange:
                 policy=self.policy.ready.name,
                 arm=self.answered_by or self.plan.arm,
                 model=self.model,
-                conversation=self.conversation,
+                turn=self.turn,
             )
         self._end_hold(record.charge)
         if self.place is not None:
             self.place.leave()
         model = self.model.name if self.model else "unknown"
-        publish(house, record, operation=ask.endpoint.operation, model=model)
+        trace_id = None if self.trace is None else self.trace.id
+        publish(house, record, operation=ask.endpoint.operation, model=model, trace_id=trace_id)
+        if self.trace is not None:
+            self.trace.end(record, model)
 
     def settle_unwanted(self) -> None:
         """Settle a request that was cancelled: its client has left, or the gateway stops."""

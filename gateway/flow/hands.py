@@ -33,6 +33,7 @@ from gateway.search.protocol import (
 )
 from gateway.search.steps import Boundary, split
 from gateway.search_ports import Verifier
+from gateway.tracing import Attribute
 
 _LEAST_TO_SCORE_S: Final = 0.01
 
@@ -91,6 +92,13 @@ class SearchHands:
 
     async def draw(self, launch: Launch, report: Callable[[Event], None]) -> Event:
         """Draw once; a call that fails, or is cancelled, ends the draw with what it has used."""
+        with self._exchange.part("draw", _told_of(launch)) as part:
+            event = await self._drawn(launch, report)
+            if part is not None:
+                part.note({"ponder.draw.end": type(event).__name__})
+        return event
+
+    async def _drawn(self, launch: Launch, report: Callable[[Event], None]) -> Event:
         drawer = self._drawers[launch.role]
         self.tree.plant(launch, drawer.model.name)
         self._boundaries[launch.draw] = drawer.terms.boundary
@@ -133,7 +141,8 @@ class SearchHands:
         chain = Chain(tuple(split(self._texts.get(draw, ""), self._boundaries[draw])), draw in self._is_whole)
         spent = Spent()
         try:
-            verdict = await self._verdict(scorer, draw, chain, spent)
+            with self._exchange.part("score", {"ponder.draw": draw, "ponder.verifier": verifier}):
+                verdict = await self._verdict(scorer, draw, chain, spent)
         except PonderError as fault:
             self._exchange.house.meter.unscored(verifier)
             self._exchange.remark(f"verifier {verifier} gave no score ({fault.code}); answers were counted instead")
@@ -182,6 +191,14 @@ class SearchHands:
         else:
             exchange.withdraw_call(call)
         return verdict
+
+
+def _told_of(launch: Launch) -> dict[str, Attribute]:
+    """A draw as its span tells of it."""
+    told: dict[str, Attribute] = {"ponder.draw": launch.draw, "ponder.role": launch.role}
+    if launch.prefix is not None:
+        told["ponder.draw.parent"] = launch.prefix.draw
+    return told
 
 
 def _sum(usages: list[Usage | None]) -> Usage | None:

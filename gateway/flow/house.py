@@ -15,6 +15,7 @@ from gateway.domain.prediction import Prediction, Prompt
 from gateway.domain.profile import Profile
 from gateway.flow.crossings import Crossings
 from gateway.flow.drive import FanOut
+from gateway.flow.exploring import ExploreTally
 from gateway.flow.health import HealthWatch
 from gateway.flow.lane import Bounds, Lanes
 from gateway.flow.latencies import LatencyLearner
@@ -37,6 +38,7 @@ from gateway.ports import (
 )
 from gateway.search_ports import Graders, LoadSignals, Verifier
 from gateway.telemetry import AccessLog, Meter
+from gateway.tracing import Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,13 @@ class House:
     """Asked by policies whose chain names a model."""
     draw: Callable[[], float] = random.random
     """Evenly from 0 up to 1: whether to explore."""
+    explored: ExploreTally = field(default_factory=ExploreTally)
     salts: Salts = field(default_factory=Salts)
     fan_out: FanOut = field(default_factory=FanOut)
     graders: Graders | None = None
     """Asked where a request brings a check along."""
     loads: LoadSignals | None = None
     """How busy the servers are that searches draw from."""
+    tracer: Tracer | None = None
+    """Sends what happens to a collector; None where nobody asked for that."""
     is_stopping: bool = False

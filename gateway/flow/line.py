@@ -114,7 +114,7 @@ class Line:
         place = await lane.enter(exchange.key, self.terms.bounds, exchange.left_s)
         call = exchange.begin_call_to(self.model, sending.ceiling, sending.requested, sending.sent)
         try:
-            async with self._upstream.open(self._outgoing(sending)) as reply:
+            async with self._upstream.open(self._outgoing(sending, call)) as reply:
                 call.status = reply.status
                 call.reply_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
                 yield call, reply
@@ -135,7 +135,7 @@ class Line:
             return None
         return Usage(input_tokens=sending.prompt_tokens, output_tokens=written, source=UsageSource.ESTIMATED)
 
-    def _outgoing(self, sending: Sending) -> UpstreamCall:
+    def _outgoing(self, sending: Sending, call: OpenCall) -> UpstreamCall:
         ask, terms = self.exchange.ask, self.terms
         return UpstreamCall(
             dialect=sending.dialect,
@@ -146,7 +146,7 @@ class Line:
             deadline_s=self.exchange.left_s,
             first_byte_s=terms.first_byte_s,
             idle_s=terms.idle_s,
-            headers=ask.headers if sending.dialect is ask.endpoint.dialect else {},
+            headers=call.headers_over(ask.headers if sending.dialect is ask.endpoint.dialect else {}),
         )
 
     def _end(

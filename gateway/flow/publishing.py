@@ -7,7 +7,9 @@ from gateway.domain.record import RequestRecord
 from gateway.flow.house import House
 
 
-def publish(house: House, record: RequestRecord, *, operation: Operation, model: str) -> None:
+def publish(
+    house: House, record: RequestRecord, *, operation: Operation, model: str, trace_id: str | None = None
+) -> None:
     """Count and log a request; ``model`` is the configured one that it went to last. No prompt is in either."""
     house.meter.request(
         endpoint=record.endpoint,
@@ -42,5 +44,6 @@ def publish(house: House, record: RequestRecord, *, operation: Operation, model:
             "first_byte_s": record.first_byte_s,
             "total_s": round(record.total_s, 6),
             "error": record.error.partition(":")[0] if record.error else None,
+            **({} if trace_id is None else {"trace_id": trace_id}),
         }
     )

@@ -77,20 +77,21 @@ async def answer(exchange: Exchange) -> Reply:
 
 async def _search(exchange: Exchange, tell: Callable[[Tree], None]) -> Answer:
     """The winner as an answer; the search is on the exchange's record. Raises UpstreamError where there is none."""
-    undertaking = await undertake(exchange)
-    hands, tree = undertaking.hands, undertaking.hands.tree
+    with exchange.part("search"):
+        undertaking = await undertake(exchange)
+        hands, tree = undertaking.hands, undertaking.hands.tree
 
-    def watch(event: Event) -> None:
-        tree.see(event)
-        tell(tree)
+        def watch(event: Event) -> None:
+            tree.see(event)
+            tell(tree)
 
-    winner = await drive(
-        undertaking.search,
-        hands,
-        left_s=exchange.left_s - _TO_ANSWER_S,
-        fan_out=exchange.house.fan_out,
-        watch=watch,
-    )
+        winner = await drive(
+            undertaking.search,
+            hands,
+            left_s=exchange.left_s - _TO_ANSWER_S,
+            fan_out=exchange.house.fan_out,
+            watch=watch,
+        )
     exchange.search = tree.record(
         winner,
         strategy=undertaking.strategy,

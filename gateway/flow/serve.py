@@ -50,7 +50,8 @@ async def serve_ask(ask: Ask, key: Key, house: House, *, wish: Wish | None = Non
     exchange = Exchange(ask, key, house)
     exchange.wish = wish
     try:
-        route = await plan_route(exchange)
+        with exchange.part("decide"):
+            route = await plan_route(exchange)
         if route.estimates_tokens:
             return whole.estimate_tokens(exchange)
         route = await _pay(exchange, route)

@@ -75,7 +75,7 @@ class _Relay:
         exchange = self._exchange
         call = exchange.begin_call(self._route.requested, self._route.sent)
         try:
-            async with self._route.upstream.open(upstream_call(exchange, self._route)) as reply:
+            async with self._route.upstream.open(upstream_call(exchange, self._route, call)) as reply:
                 call.status = reply.status
                 call.reply_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")
                 async with aclosing(self._pieces(call, reply)) as pieces:

@@ -87,7 +87,7 @@ async def _call(exchange: Exchange, route: Route) -> tuple[bytes, Mapping[str, A
     while True:
         call = exchange.begin_call(route.requested, route.sent)
         try:
-            async with route.upstream.open(upstream_call(exchange, route)) as reply:
+            async with route.upstream.open(upstream_call(exchange, route, call)) as reply:
                 call.status = reply.status
                 call.first_byte = exchange.house.clock.monotonic()
                 call.reply_id = reply.headers.get("x-request-id") or reply.headers.get("request-id")

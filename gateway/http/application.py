@@ -41,6 +41,7 @@ def application(
     version: str,
     allow_origins: Sequence[str],
     admin_port: int | None,
+    dashboard: ASGIApp,
     intake: Intake | None = None,
 ) -> ASGIApp:
     """Everything that is served over HTTP. The interactive docs pages stay off: they load from a CDN."""
@@ -52,7 +53,7 @@ def application(
         rest.include_router(router)
     describe(rest)
     _install_faults(rest, house)
-    front = Front(DialectEndpoints(house, intake), rest, AdminGate(rest, house), admin_port=admin_port)
+    front = Front(DialectEndpoints(house, intake), rest, AdminGate(rest, house), dashboard, admin_port=admin_port)
     app: ASGIApp = LastResort(front)
     if allow_origins:
         app = CORSMiddleware(

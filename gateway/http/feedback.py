@@ -1,5 +1,7 @@
 """``POST /v1/feedback``: how good an answer was, told by whoever asked for it. Kept in the database at once.
 
+``POST /v1/chat/completions/{id}`` takes the same as metadata, since that is how OpenAI's client can tell it.
+
 Nothing here is on the path of a request. Where an answer's record is still on its way to the database,
 what is told of it is kept all the same.
 """
@@ -21,6 +23,7 @@ from gateway.domain.record import RequestRecord
 from gateway.errors import InvalidRequest, NotFound, RateLimited
 from gateway.flow.house import House
 from gateway.http.access import admitted
+from gateway.http.feedback_metadata import METADATA, read_metadata
 from gateway.http.openapi import UNAUTHENTICATED, refusals
 from gateway.http.shelf import small_body
 from gateway.ports import Clock
@@ -54,6 +57,21 @@ _BODY = {
                         "weight": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
                         "probability": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
                     },
+                }
+            }
+        },
+    }
+}
+_UPDATE = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["metadata"],
+                    "additionalProperties": False,
+                    "properties": {"metadata": METADATA},
                 }
             }
         },
@@ -114,11 +132,7 @@ def router(house: House, log: RecordedRequests, book: OutcomeBook) -> APIRouter:
     routes = APIRouter(tags=["feedback"], responses=_REFUSALS)
     pace = Pace(house.clock)
 
-    @routes.post("/v1/feedback", summary="Tell how good an answer was", openapi_extra=_BODY)
-    async def give(request: Request) -> Response:
-        key = admitted(request, house)
-        pace.take(key.id)
-        body = _read(await small_body(request))
+    async def keep(key: Key, body: Mapping[str, Any]) -> tuple[Outcome, RequestRecord | None]:
         now = house.clock.now()
         named = _id(body.get("request_id"))
         record = await _find(log, named, key, now)
@@ -126,6 +140,13 @@ def router(house: House, log: RecordedRequests, book: OutcomeBook) -> APIRouter:
         if not _keeps_text(house, record):
             outcome = replace(outcome, comment=None)
         await book.keep(outcome)
+        return outcome, record
+
+    @routes.post("/v1/feedback", summary="Tell how good an answer was", openapi_extra=_BODY)
+    async def give(request: Request) -> Response:
+        key = admitted(request, house)
+        pace.take(key.id)
+        outcome, record = await keep(key, _read(await small_body(request)))
         answer = {
             "request_id": outcome.request_id,
             "source": outcome.source,
@@ -135,7 +156,29 @@ def router(house: House, log: RecordedRequests, book: OutcomeBook) -> APIRouter:
         }
         return Response(dumps(answer), 200 if record is not None else 202, media_type="application/json")
 
+    @routes.post(
+        "/v1/chat/completions/{completion_id}", summary="Tell by metadata how good an answer was", openapi_extra=_UPDATE
+    )
+    async def update(completion_id: str, request: Request) -> Response:
+        key = admitted(request, house)
+        pace.take(key.id)
+        metadata, body = read_metadata(await small_body(request), completion_id)
+        _, record = await keep(key, body)
+        return Response(dumps(_completion(completion_id, metadata, record)), media_type="application/json")
+
     return routes
+
+
+def _completion(completion_id: str, metadata: Mapping[str, str], record: RequestRecord | None) -> Mapping[str, object]:
+    """The completion as its client expects it back, without the answer, which is not kept."""
+    return {
+        "id": completion_id,
+        "object": "chat.completion",
+        "created": 0 if record is None else int(record.started_at),
+        "model": "" if record is None else record.model_asked,
+        "choices": [],
+        "metadata": metadata,
+    }
 
 
 async def _find(log: RecordedRequests, named: str, key: Key, now: float) -> RequestRecord | None:

@@ -22,11 +22,18 @@ class Front:
     """The outermost application below :class:`gateway.http.faults.LastResort`."""
 
     def __init__(
-        self, dialects: DialectEndpoints, rest: ASGIApp, admin: ASGIApp, *, admin_port: int | None = None
+        self,
+        dialects: DialectEndpoints,
+        rest: ASGIApp,
+        admin: ASGIApp,
+        dashboard: ASGIApp,
+        *,
+        admin_port: int | None = None,
     ) -> None:
         self._dialects = dialects
         self._rest = rest
         self._admin = admin
+        self._dashboard = dashboard
         self._admin_port = admin_port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,6 +53,8 @@ class Front:
             await self._dialects(endpoint, scope, receive, send)
         elif _is_below("/admin", path):
             await self._admin(scope, receive, send)
+        elif _is_below("/dashboard", path):
+            await self._dashboard(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 

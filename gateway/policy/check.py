@@ -5,7 +5,7 @@ What makes a policy invalid in itself is told by :func:`gateway.policy.reading.r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -40,9 +40,19 @@ class Finding:
 
 
 def check(
-    policy: Policy, ready: ReadyPolicy, models: Mapping[str, Model], cases: CasesDocument | None
+    policy: Policy,
+    ready: ReadyPolicy,
+    models: Mapping[str, Model],
+    cases: CasesDocument | None,
+    *,
+    verifiers: Collection[str] = (),
+    keeps_text: bool = False,
 ) -> tuple[Finding, ...]:
-    """All findings, in the order of their lines. ``cases`` is None for a policy that has none."""
+    """All findings, in the order of their lines. ``cases`` is None for a policy that has none.
+
+    ``verifiers`` are the names of those that are configured; ``keeps_text``: whether texts are stored whatever the
+    policy says.
+    """
     _, root = yaml_text.parse(f"{policy.name}/policy.yaml", policy.text)
     found = [
         *_arms(policy, ready),
@@ -52,6 +62,7 @@ def check(
         *_rules(policy),
         *_gains(policy),
         *_judge(policy, models),
+        *_verification(policy, verifiers, keeps_text=keeps_text),
     ]
     found += _cases(policy, cases)
     findings = [
@@ -174,6 +185,20 @@ def _judge(policy: Policy, models: Mapping[str, Model]) -> Iterator[_Found]:
     if judge is not None and not any(name in models for name in judge.model):
         message = f"none of {', '.join(judge.model)} is configured, so the learned classifier alone decides"
         yield _warning(("classify", "llm", "model"), message, "name a configured model, or take llm out of chain")
+
+
+def _verification(policy: Policy, verifiers: Collection[str], *, keeps_text: bool) -> Iterator[_Found]:
+    """Answers are verified afterwards, from their texts."""
+    verify = policy.document.calibrate.verify if policy.document.calibrate else None
+    if verify is None:
+        return
+    place = ("calibrate", "verify")
+    if verify.by not in verifiers:
+        message = f"there is no verifier {verify.by!r}, so nothing is verified"
+        yield _warning((*place, "by"), message, "name one of `verifiers` in ponder.yaml")
+    if not (keeps_text or policy.document.store_text):
+        message = "no text of answers is kept, so there is nothing to verify"
+        yield _warning(place, message, "write `store_text: true` in the policy, or set retention.store_text")
 
 
 def _cases(policy: Policy, cases: CasesDocument | None) -> list[_Found]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gateway.domain.arm import Arm
 from gateway.domain.construction import quick_value
 from gateway.domain.prediction import Difficulty
-from gateway.domain.profile import Profile
+from gateway.domain.profile import Profile, ProfileVersion
 from gateway.policy.conditions import View
 from gateway.policy.document import GAIN
+from gateway.policy.exploring import is_too_risky, predicted_success
 from gateway.policy.options import Option
 from gateway.policy.ready import ReadyRule
 from gateway.policy.survey import Survey
@@ -67,20 +67,12 @@ def _kept(survey: Survey) -> Choice | None:
 def _calibrated(survey: Survey, rule: ReadyRule, profile: Profile | None, belief: Belief) -> Choice:
     snapshots = survey.situation.snapshots
     version = None if profile is None else profile.version_for(snapshots.canary_bucket)
-    why = "nothing is certified yet"
-    if version is not None:
-        certified = version.rules.get(rule.name)
-        if snapshots.now >= version.expires_at:
-            why = f"profile {version.number} has expired"
-        elif certified is None or certified.rule_digest != rule.certificate_digest:
-            why = f"profile {version.number} does not certify this rule as it is now"
-        else:
-            category = survey.situation.facts.prediction.category
-            name = certified.arm_for(category, belief.difficulty)
-            if name is not None and name in survey.policy.arms:
-                reason = f"rule '{rule.name}': profile {version.number} certifies it for {_cell(category, belief)}"
-                return Choice(name, reason, rule.among, version.number)
-            why = f"profile {version.number} certifies nothing for {_cell(category, belief)}"
+    category = survey.situation.facts.prediction.category
+    name, why = certified_arm(version, rule, category, belief.difficulty, now=snapshots.now)
+    if version is not None and name is not None:
+        if name in survey.policy.arms:
+            return Choice(name, f"rule '{rule.name}': {why}", rule.among, version.number)
+        why = f"profile {version.number} certifies nothing for {_cell(category, belief.difficulty)}"
     start = rule.start[belief.difficulty or "unknown"]
     if start == GAIN:
         gained = _by_gain(survey, rule)
@@ -88,18 +80,37 @@ def _calibrated(survey: Survey, rule: ReadyRule, profile: Profile | None, belief
     return Choice(start, f"rule '{rule.name}': {why}, and until then it is {start}", rule.among)
 
 
+def certified_arm(
+    version: ProfileVersion | None, rule: ReadyRule, category: str, difficulty: str | None, *, now: float
+) -> tuple[str | None, str]:
+    """The arm that a version certifies for such an ask under a rule, and why it does; None and why not, where none."""
+    if version is None:
+        return None, "nothing is certified yet"
+    certified = version.rules.get(rule.name)
+    if now >= version.expires_at:
+        return None, f"profile {version.number} has expired"
+    if certified is None or certified.rule_digest != rule.certificate_digest:
+        return None, f"profile {version.number} does not certify this rule as it is now"
+    name = certified.arm_for(category, difficulty)
+    cell = _cell(category, difficulty)
+    if name is None:
+        return None, f"profile {version.number} certifies nothing for {cell}"
+    return name, f"profile {version.number} certifies it for {cell}"
+
+
 def _by_gain(survey: Survey, rule: ReadyRule) -> Choice:
     """The first arm predicted to succeed within ``loss_at_most`` of the reference's own success."""
     policy = survey.policy
     reference = policy.reference or policy.default_arm
-    expected = _success(survey, policy.arms[reference].arm)
+    facts = survey.situation.facts
+    expected = predicted_success(facts, policy.arms[reference].arm)
     if expected is None:
         reason = f"rule '{rule.name}': the reference's success is not predicted, so the reference arm answers"
         return Choice(reference, reason)
     needed = expected - rule.loss_at_most
     for option in survey.usable(rule.among):
         arm = option.arm.arm
-        success = _success(survey, arm)
+        success = predicted_success(facts, arm)
         if success is None:
             survey.passed_over[arm.name] = "its success is not predicted: it says neither like: weak nor like: strong"
         elif success >= needed:
@@ -113,24 +124,18 @@ def _by_gain(survey: Survey, rule: ReadyRule) -> Choice:
     return Choice(reference, f"rule '{rule.name}': no cheaper arm is predicted to do as well as the reference")
 
 
-def _success(survey: Survey, arm: Arm) -> float | None:
-    """The predicted success of an arm: its own, or that of the anchor it is like."""
-    success = survey.situation.facts.prediction.success
-    own = success.get(arm.name)
-    return own if own is not None or arm.like is None else success.get(arm.like)
-
-
-def _cell(category: str, belief: Belief) -> str:
-    return category if belief.difficulty is None else f"{category}, {belief.difficulty}"
+def _cell(category: str, difficulty: str | None) -> str:
+    return category if difficulty is None else f"{category}, {difficulty}"
 
 
 def explore(survey: Survey, choice: Choice, taken: Option, view: View, u: float) -> tuple[Option, Mapping[str, float]]:
     """The arm that ``u`` draws, and the exact probability of each that could have been drawn.
 
     The policy's share is split evenly among the neighbours of the chosen arm, the next cheaper and
-    the next dearer that could answer; ``u`` below the share draws one of them.
+    the next dearer that could answer; ``u`` below the share draws one of them. A neighbour that is too
+    risky has no chance, and no dearer one has any while the day's money for exploring is spent.
     """
-    policy = survey.policy
+    policy, situation = survey.policy, survey.situation
     alone = {taken.arm.arm.name: 1.0}
     if policy.explore_never and all(test(view) for test in policy.explore_never):
         return taken, alone
@@ -138,8 +143,12 @@ def explore(survey: Survey, choice: Choice, taken: Option, view: View, u: float)
         return taken, alone
     place = choice.among.index(choice.arm)
     cheaper = _first_usable(survey, reversed(choice.among[:place]))
-    dearer = _first_usable(survey, choice.among[place + 1 :])
-    neighbours = [option for option in (cheaper, dearer) if option is not None]
+    dearer = _first_usable(survey, choice.among[place + 1 :]) if situation.snapshots.may_explore_dearer else None
+    neighbours = [
+        option
+        for option in (cheaper, dearer)
+        if option is not None and not is_too_risky(policy, situation.facts, taken.arm.arm, option.arm.arm)
+    ]
     if not neighbours:
         return taken, alone
     each = policy.explore_share / len(neighbours)

@@ -9,17 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, Final
 
 from gateway.domain.bound import as_usd, attos
 from gateway.domain.construction import quick_value
-from gateway.domain.money import Usd, show, usd
+from gateway.domain.money import show
 from gateway.domain.plan import Ceilings, Plan
 from gateway.domain.prediction import Anchor, Difficulty
-from gateway.domain.profile import Profile
+from gateway.domain.profile import Canary, Profile
 from gateway.policy.choice import Belief, choose, explore
 from gateway.policy.conditions import View
+from gateway.policy.expected import expected_cost
 from gateway.policy.facts import Facts, Snapshots, recorded
 from gateway.policy.options import Option, Situation
 from gateway.policy.ready import ReadyPolicy, ReadyRule
@@ -47,6 +47,8 @@ def decide(policy: ReadyPolicy, facts: Facts, profile: Profile | None, snapshots
         limits = limits.within(rule)
     survey = Survey(policy, Situation(facts, snapshots, limits.cost, limits.deadline_s))
     choice = choose(survey, rule, profile, Belief(is_sure, difficulty if is_sure else None))
+    if choice.among and profile is not None and profile.canary is not None and snapshots.canary_bucket < 1:
+        kept["canary"] = _drawn(profile.canary, snapshots.canary_bucket)
     usable = survey.usable(_chain(policy, rule, choice.arm))
     if not usable:
         raise refusal(policy.name, survey.drops)
@@ -81,10 +83,15 @@ def decide(policy: ReadyPolicy, facts: Facts, profile: Profile | None, snapshots
         fallback_output_tokens={
             option.arm.arm.name: option.output_tokens for option in others if option.output_tokens is not None
         },
-        estimated_cost=_estimate(taken, facts, snapshots),
+        estimated_cost=expected_cost(taken.arm, facts, snapshots, taken.output_tokens),
         is_observed=policy.is_observed,
         facts=kept,
     )
+
+
+def _drawn(canary: Canary, bucket: float) -> dict[str, Any]:
+    """Which version the conversation drew, with what chance: what a canary is judged by."""
+    return {"version": canary.version.number, "share": canary.share, "bucket": bucket}
 
 
 def difficulty_of(policy: ReadyPolicy, facts: Facts) -> Difficulty | None:
@@ -178,21 +185,3 @@ def _chain(policy: ReadyPolicy, rule: ReadyRule | None, chosen: str) -> tuple[st
     of_rule = () if rule is None else rule.fallbacks
     reference = () if policy.reference is None else (policy.reference,)
     return (chosen, *of_rule, *policy.fallbacks, *reference)
-
-
-def _estimate(option: Option, facts: Facts, snapshots: Snapshots) -> Usd | None:
-    """What the arm is expected to cost, from the usual length of its answers; None for one of several models.
-
-    A search reads the prompt once per call, so its prompt counts for as many calls as it may make.
-    """
-    arm = option.arm
-    usual = snapshots.latencies.usual_tokens(arm.arm.name)
-    if usual is None or len(arm.legs) != 1:
-        return None
-    leg = arm.legs[0]
-    if leg.model.price is None:
-        return None
-    rates = leg.model.price.standard.at(facts.prompt_tokens)
-    limit = None if option.output_tokens is None else option.output_tokens * leg.calls
-    output_tokens = usual.output if limit is None else min(usual.output, limit)
-    return usd(facts.prompt_tokens * leg.calls * rates.input + Decimal(output_tokens) * rates.output)

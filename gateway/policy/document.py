@@ -15,6 +15,8 @@ from gateway.domain.prediction import Anchor, Difficulty
 from gateway.domain.tiers import DEFAULT_CUTS
 from gateway.policy.conditions import Conditions
 from gateway.policy.forms import NAME, CategoryPath, Duration, Name, OrElse, Strict, Words
+from gateway.policy.guard_document import GuardDocument
+from gateway.policy.items_document import ItemsDocument
 from gateway.policy.search_document import SearchDocument
 
 GAIN = "gain"
@@ -207,10 +209,17 @@ def _share(value: object) -> object:
 
 
 class ExploreDocument(Strict):
-    """The share of calibrated asks that get a neighbour of the chosen arm; never those that ``never`` describes."""
+    """The share of calibrated asks that get a neighbour of the chosen arm; never those that ``never`` describes.
+
+    Dearer neighbours cost at most ``spend_at_most_usd`` more a day (UTC), by default the policy's
+    ``calibrate.spend_at_most_usd``. One that is predicted to succeed less often by more than ``loss_at_most`` is not
+    tried: so exploring loses at most that times the share, where success is predicted.
+    """
 
     share: Annotated[float, Field(ge=0, le=0.2)]
     never: Conditions | None = None
+    spend_at_most_usd: Dollars | None = None
+    loss_at_most: Probability = 0.5
 
 
 Explore: TypeAlias = Annotated[
@@ -218,13 +227,25 @@ Explore: TypeAlias = Annotated[
 ]
 
 
+class VerifyDocument(Strict):
+    """A share of the answers that a configured verifier scores afterwards, for at most so many dollars a day (UTC)."""
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    by: str = Field(min_length=1)
+    spend_at_most_usd: Dollars
+
+
 class CalibrateDocument(Strict):
-    """When arms are measured anew, for how much, and how a new profile is brought out."""
+    """When arms are measured anew, on what, for how much, and how a new profile is brought out and expires."""
 
     every: Duration
     spend_at_most_usd: Dollars
+    items: ItemsDocument = ItemsDocument()
+    expires_after: Duration = Field(default=30 * 86_400, json_schema_extra={"default": "30d"})
     explore: Explore = ExploreDocument(share=0)
     canary: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(0.01, 0.05, 0.25, 1), min_length=1)
+    guard: GuardDocument = GuardDocument()
+    verify: VerifyDocument | None = None
 
     @model_validator(mode="after")
     def _ascends(self) -> CalibrateDocument:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.domain.arm import Arm, Strategy
 from gateway.domain.money import show
 from gateway.domain.plan import Plan
+from gateway.domain.prediction import Prediction
 
 _MORE, _LAST = "├─ ", "└─ "
 _UNDER_MORE, _UNDER_LAST = "│  ", "   "
 _NO_PROBABILITY = 1.0
+_BYTES_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,19 @@ def explain(plan: Plan) -> tuple[str, ...]:
     """The plan as the lines of a tree."""
     head = f"{plan.arm.name}: {describe_arm(plan.arm)}"
     return (head, *_drawn((*_about_the_ask(plan), *_about_the_decision(plan)), ""))
+
+
+def prompt_facts(prompt: str, predicted: Prediction) -> dict[str, Any]:
+    """What would be decided from for a prompt by itself, in the words of cases: what it is, and how long."""
+    size = len(prompt.encode())
+    return {
+        "category": predicted.category,
+        "confidence": predicted.confidence,
+        "source": predicted.source,
+        "success": {str(anchor): share for anchor, share in predicted.success.items()},
+        "tokens": -(-size // _BYTES_PER_TOKEN),
+        "tokens_at_most": size,
+    }
 
 
 def describe_arm(arm: Arm) -> str:

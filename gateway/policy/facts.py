@@ -86,6 +86,8 @@ class Snapshots:
     """What the tightest budget of the key and its team leaves; None without a budget."""
     sticky_arm: str | None = None
     """The arm that the conversation has been answered by."""
+    may_explore_dearer: bool = True
+    """Whether today's money for exploring dearer arms is not spent yet."""
     canary_bucket: float = 1.0
     """The conversation's place among all, from 0 up to 1; 1 takes part in no canary."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from gateway.domain.arm import Strategy
 from gateway.domain.bound import attos
 from gateway.domain.model import Model
+from gateway.domain.money import ZERO, Usd, usd
 from gateway.domain.tiers import Cuts
 from gateway.policy.arms import KnownVerifier, ReadyArm, prepare_arms
 from gateway.policy.conditions import Test
@@ -67,6 +68,9 @@ class ReadyPolicy:
     is_observed: bool
     is_sticky: bool
     explore_share: float
+    explore_spend: Usd
+    """What exploring may cost a day more than the chosen arms would; zero where nothing is explored."""
+    explore_loss_at_most: float
     explore_never: tuple[Test, ...]
     defaults: Defaults
 
@@ -103,9 +107,18 @@ def compile_policy(
         is_observed=document.mode is Mode.OBSERVE,
         is_sticky=document.sticky,
         explore_share=document.calibrate.explore.share if document.calibrate else 0.0,
+        explore_spend=_explore_spend(document),
+        explore_loss_at_most=document.calibrate.explore.loss_at_most if document.calibrate else 0.0,
         explore_never=() if never is None else never.tests(),
         defaults=defaults,
     )
+
+
+def _explore_spend(document: PolicyDocument) -> Usd:
+    if document.calibrate is None:
+        return ZERO
+    own = document.calibrate.explore.spend_at_most_usd
+    return usd(document.calibrate.spend_at_most_usd if own is None else own)
 
 
 def _reference(document: PolicyDocument, arms: Mapping[str, ReadyArm]) -> tuple[str | None, tuple[str, ...]]:
@@ -154,7 +167,10 @@ def _rule(
 
 
 def _certificate_digest(rule: RuleDocument, arms: Mapping[str, ReadyArm], reference: str | None) -> str:
-    """The SHA-256 of all that a certificate for a rule rests on: its asks, its targets, its arms and their models."""
+    """The SHA-256 of all that a certificate rests on: the rule's asks, targets and arms, their models and prices.
+
+    At another price the loss would be as certified, and another arm may be the cheapest.
+    """
     calibrated = rule.calibrated
     assert calibrated is not None  # noqa: S101  only calibrated rules have certificates
     chosen = (*calibrated.among, reference)
@@ -169,8 +185,18 @@ def _certificate_digest(rule: RuleDocument, arms: Mapping[str, ReadyArm], refere
 
 def _definition(ready: ReadyArm) -> list[Any]:
     arm = ready.arm
-    behind = [(leg.model.upstream, leg.model.upstream_name) for leg in (*ready.legs, *ready.readers)]
+    behind = [
+        (leg.model.upstream, leg.model.upstream_name, *_rates(leg.model)) for leg in (*ready.legs, *ready.readers)
+    ]
     return [
         arm.name, arm.effort, arm.thinking_tokens, arm.strategy, dict(arm.parameters), arm.verifier,
         arm.cascade, arm.escalate_below, behind,
     ]  # fmt: skip
+
+
+def _rates(model: Model) -> tuple[str, ...]:
+    """What a prompt token and an answer token cost, the same text for the same price."""
+    if model.price is None:
+        return ()
+    rates = model.price.standard.rates
+    return tuple(f"{rate.normalize():f}" for rate in (rates.input, rates.output))

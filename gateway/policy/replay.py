@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from gateway.domain.ask import Hints
 from gateway.domain.key import Key
-from gateway.domain.latency import ANY, ENOUGH_SAMPLES, Latencies, Latency
+from gateway.domain.latency import ANY, ENOUGH_SAMPLES, NOTHING_KNOWN, Latencies, Latency
 from gateway.domain.money import usd
 from gateway.domain.prediction import Anchor, Difficulty, Prediction, Source
 from gateway.errors import InvalidRequest
@@ -25,10 +25,19 @@ _Count = Annotated[int, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class CanaryFact(Strict):
+    """The canary that the policy's profile had, the share it had, and the conversation's place among all."""
+
+    version: Annotated[int, Field(ge=1)]
+    share: _Share
+    bucket: _Share
+
+
 class FactsDocument(Strict):
     """The facts of an ask, flat. What is left out has its usual value; a category without confidence is certain.
 
-    ``unhealthy`` and ``latency_p95_s`` describe the world, by upstream and by arm; records leave them out.
+    ``unhealthy`` and ``latency_p95_s`` describe the world, by upstream and by arm; records leave them out. ``canary``
+    stands in records, and changes nothing where a policy is tried without a profile.
     """
 
     category: CategoryPath = "other"
@@ -62,6 +71,7 @@ class FactsDocument(Strict):
     remaining_budget_usd: Decimal | None = None
     queue_depth: _Count | None = None
     sticky_arm: str | None = None
+    canary: CanaryFact | None = None
     u: Annotated[float, Field(ge=0, lt=1)] | None = None
     unhealthy: tuple[str, ...] = ()
     latency_p95_s: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
@@ -146,6 +156,8 @@ def _prediction(document: FactsDocument) -> Prediction:
 
 
 def _latencies(p95_s: Mapping[str, float]) -> Latencies:
+    if not p95_s:
+        return NOTHING_KNOWN
     known: dict[Any, Latency] = {
         (arm, ANY): Latency(seconds, seconds, None, None, ENOUGH_SAMPLES) for arm, seconds in p95_s.items()
     }

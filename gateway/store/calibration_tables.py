@@ -182,3 +182,40 @@ Index(
     postgresql_where=canaries.c.ended_at.is_(None),
 )
 Index(None, canaries.c.policy, canaries.c.id)
+
+verifications = Table(
+    "verifications",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("lease_until", UtcTime),
+    Column("read_to", UtcTime),
+    Column("day", Text, nullable=False),
+    Column("spent_nanos", BigInteger, nullable=False),
+    Column("held_nanos", BigInteger, nullable=False),
+)
+"""How far each policy's traffic was looked at for answers to verify, who has it, and what a UTC day cost.
+``number`` counts the holders of the lease."""
+
+canary_evidence = Table(
+    "canary_evidence",
+    metadata,
+    Column("canary_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("turn", BigInteger, nullable=False),
+    Column("document", Document),
+    Column("verdict", Text),
+    Column("judged_at", UtcTime),
+    Column("outcomes_to", UtcTime, nullable=False),
+    Column("requests_to", UtcTime, nullable=False),
+)
+"""What was seen of each canary, up to which outcomes and which requests, and what was made of it last. Every change
+counts ``turn`` up."""
+
+canary_conversations = Table(
+    "canary_conversations",
+    metadata,
+    Column("canary_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("aspect", Text, primary_key=True),
+    Column("point", BigInteger, primary_key=True, autoincrement=False),
+)
+"""Which conversations were counted for a canary, by their place among all: each counts once. Kept while it runs."""

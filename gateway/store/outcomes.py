@@ -78,6 +78,13 @@ class Outcomes:
         async with self._connections.reading() as connection:
             return tuple(_outcome(row) for row in (await connection.execute(statement)).mappings())
 
+    async def reach(self, most: int, *, until: float) -> float:
+        """Since when at most so many outcomes were given, of whatever policy; 0 where that is all of them."""
+        newest = select(outcomes.c.at).where(outcomes.c.at < until).order_by(outcomes.c.at.desc())
+        async with self._connections.reading() as connection:
+            oldest: float | None = await connection.scalar(newest.offset(most - 1).limit(1))
+        return 0.0 if oldest is None else oldest
+
     async def judged(
         self, policy: str, *, since: float, until: float, size: int = _READ_AT_ONCE
     ) -> AsyncIterator[Sequence[Judged]]:

@@ -6,7 +6,7 @@ else withdrawn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.profile_document import profile_target
 from gateway.domain.rollout import (
+    CanaryLook,
     CanaryStanding,
     CanaryState,
     ProfileActivation,
@@ -24,7 +25,7 @@ from gateway.domain.rollout import (
 )
 from gateway.domain.tenancy import Author
 from gateway.errors import Conflict, InvalidRequest, NotFound
-from gateway.store.calibration_tables import canaries, profile_activations, profiles
+from gateway.store.calibration_tables import canaries, canary_evidence, profile_activations, profiles
 from gateway.store.changes import Change, Changes
 
 
@@ -68,6 +69,15 @@ class Rollouts:
         async with self._changes.reading() as connection:
             return tuple(_canary(row) for row in (await connection.execute(statement)).mappings())
 
+    async def looks(self, canary_ids: Collection[int]) -> Mapping[int, CanaryLook]:
+        """What the guard made of those of these canaries that it looked at, by their ids."""
+        columns = canary_evidence.c
+        statement = select(columns.canary_id, columns.verdict, columns.judged_at).where(
+            columns.canary_id.in_(canary_ids), columns.verdict.is_not(None)
+        )
+        async with self._changes.reading() as connection:
+            return {row[0]: CanaryLook(*row[1:]) for row in await connection.execute(statement)}
+
     async def activate(self, policy: str, number: int, *, reason: str, by: Author) -> Rollout:
         """Put a version in force for all. Raises NotFound, and Conflict where it is in force without a canary."""
         async with self._changes.begin(by) as change:
@@ -97,6 +107,20 @@ class Rollouts:
                 trusted = good_versions(await change.connection.scalars(statement))
                 await _point(change, policy, trusted[-2] if len(trusted) > 1 else None, reason)
             return await _recorded(change, "profile.roll_back", before)
+
+    async def suspend(self, policy: str, number: int, *, reason: str, by: Author) -> Rollout:
+        """Let no version be in force in the place of this one, and end a canary beside it: ``until_certified`` holds.
+
+        For what is in doubt as a whole: versions before it are no better founded. Raises Conflict where
+        another version is in force by now.
+        """
+        async with self._changes.begin(by) as change:
+            before = await _rollout(change.connection, policy)
+            if before.number != number:
+                raise Conflict(f"version {number} of profile {policy!r} is not in force any more; look at it again")
+            await _end_canary(change, before, None, reason)
+            await _point(change, policy, None, reason)
+            return await _recorded(change, "profile.suspend", before)
 
     async def begin_canary(self, policy: str, number: int, *, share: float, by: Author) -> CanaryStanding:
         """Try a version on a share of conversations. Raises NotFound, and Conflict while there is a canary."""

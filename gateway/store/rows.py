@@ -8,6 +8,7 @@ types of :mod:`gateway.store.columns`; a test holds the two together.
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from gateway.store.base import Unstorable
 
 Row: TypeAlias = tuple[Any, ...]
 
+_HOUR_S = 3600.0
 _UUID_BYTES = 16
 _LARGEST_INTEGER = 2**63 - 1
 _LONGEST_ANSWER_ID = 512
@@ -78,16 +80,24 @@ POSTGRES = Form(identity=str, moment=_aware_moment)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The rows of some records, by table."""
+    """The rows of some records, by table; ``marks`` has one for each hour that they began in."""
 
     requests: list[Row]
     draws: list[Row]
     texts: list[Row]
+    marks: list[Row]
 
 
 def empty_batch() -> Batch:
     """A batch without rows, to be filled by :func:`add_rows`."""
-    return Batch([], [], [])
+    return Batch([], [], [], [])
+
+
+def add_marks(batch: Batch, records: Iterable[RequestRecord], form: Form) -> None:
+    """Add what says that the sums of the records' hours are out of date (``gateway/store/rollups.py``)."""
+    identity = form.identity(str(uuid.uuid4()))
+    hours = {record.started_at // _HOUR_S * _HOUR_S for record in records}
+    batch.marks.extend((form.moment(hour), identity) for hour in sorted(hours))
 
 
 def add_rows(batch: Batch, records: Iterable[RequestRecord], form: Form) -> None:
@@ -264,7 +274,7 @@ def to_record(request: RowMapping, draws: Iterable[RowMapping], text: RowMapping
         tags=request["tags"],
         charged=None if request["charged_nanos"] is None else from_nanos(request["charged_nanos"]),
         text=None if text is None else StoredText(text["request"], text["answer"], text["draws"] or {}),
-        search=None if request["search"] is None else _to_search(request["search"]),
+        search=None if request["search"] is None else to_search(request["search"]),
     )
 
 
@@ -305,7 +315,8 @@ def _to_usage(draw: RowMapping) -> Usage:
     )
 
 
-def _to_search(document: Mapping[str, Any]) -> SearchRecord:
+def to_search(document: Mapping[str, Any]) -> SearchRecord:
+    """The search that was stored as this document."""
     draws = (
         {**draw, "fate": Fate(draw["fate"]), "cost": usd(draw["cost"]), "scores": tuple(draw["scores"])}
         for draw in document["draws"]

@@ -15,7 +15,7 @@ from typing import Protocol
 from gateway.domain.record import RequestRecord
 from gateway.store.base import Database, open_async, open_sqlite, translating
 from gateway.store.insertion import write
-from gateway.store.rows import POSTGRES, SQLITE, Batch, Form, add_rows, empty_batch
+from gateway.store.rows import POSTGRES, SQLITE, Batch, Form, add_marks, add_rows, empty_batch
 
 _SLICE = 16
 """Records made into rows before other tasks get a turn: a third of a millisecond."""
@@ -85,4 +85,5 @@ async def _to_batch(records: Sequence[RequestRecord], form: Form) -> Batch:
     for start in range(0, len(ordered), _SLICE):
         add_rows(batch, ordered[start : start + _SLICE], form)
         await asyncio.sleep(0)
+    add_marks(batch, ordered, form)
     return batch

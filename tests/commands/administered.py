@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,10 @@ class Administered:
 
     def told(self, *arguments: str) -> Any:
         """What a command that must succeed prints as JSON."""
-        result = self(*arguments, "--json")
+        return self.told_by({}, *arguments)
+
+    def told_by(self, more: Mapping[str, str], *arguments: str) -> Any:
+        """The same, with more in its environment."""
+        result = self(*arguments, "--json", **more)
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import ponder
-from gateway.commands.init import TEMPLATE
+from gateway.commands.init_template import TEMPLATE
 from gateway.settings import Settings, load
 
 

@@ -357,3 +357,24 @@ async def test_an_arm_that_is_named_is_classified_like_any() -> None:
     assert plan is not None
     assert plan.difficulty == Difficulty.VERY_HARD
     assert plan.reasons[1] == f"at most {plan.ceilings.output_tokens} output tokens fit under $0.005"
+
+
+EXPLORING = (
+    POLICY.replace(
+        "arm: dear\n",
+        "calibrated: {among: [cheap, dear], loss_at_most: 0.1, confidence: 0.9, until_certified: cheap}\n",
+    )
+    + "calibrate: {every: 1d, spend_at_most_usd: 1, explore: {share: 0.1, spend_at_most_usd: 0.000001}}\n"
+)
+
+
+async def test_what_explored_answers_cost_more_is_held_against_the_day_s_cap() -> None:
+    """The first may be drawn; then the money is spent, and the record says that the dearer arm had no chance."""
+    house = _house(EXPLORING)
+    house.classify = _says(Category.MATH)
+    house.draw = lambda: 0.0
+    first, then = await _planned(house), await _planned(house)
+    assert (_arm(first), _arm(then)) == ("dear", "cheap")
+    assert first.plan is not None and then.plan is not None  # noqa: PT018
+    assert first.plan.propensities == {"cheap": 0.9, "dear": 0.1}
+    assert then.plan.propensities == {"cheap": 1.0}

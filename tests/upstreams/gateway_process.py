@@ -31,7 +31,7 @@ _GATEWAY_PYTHON = os.environ.get("TEST_GATEWAY_PYTHON", sys.executable)
 class GatewayProcess:
     """``ponder serve`` with a home of its own; its log goes to ``home/gateway.log``."""
 
-    def __init__(self, home: Path, configuration: Mapping[str, Any], secrets: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, configuration: Mapping[str, Any] | str, secrets: Mapping[str, str]) -> None:
         self._home = home
         self._secrets = dict(secrets)
         self._process: subprocess.Popen[bytes] | None = None

@@ -15,6 +15,7 @@ from gateway.domain.chat import Dialect
 from gateway.domain.model import Model
 from gateway.errors import InvalidRequest, UpstreamError, UpstreamFailed, UpstreamTimedOut
 from gateway.ports import Upstream, UpstreamCall
+from gateway.tracing import trace_headers
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 """Some hundred times what scores of a full batch take."""
@@ -73,6 +74,7 @@ class Calls:
             deadline_s=left_s,
             first_byte_s=self.terms.first_byte_s,
             idle_s=self.terms.idle_s,
+            headers=trace_headers(),
         )
         async with self.upstream.open(call) as reply:
             pieces: list[bytes] = []

@@ -17,10 +17,13 @@ from gateway.domain.tenancy import Author
 from gateway.errors import Forbidden, InvalidRequest, Unauthenticated
 from gateway.http.admin.gate import CALLER
 from gateway.http.openapi import refusals
+from gateway.policy.cases import CasesDocument
 from gateway.policy.reading import Policy
 from gateway.ports import Clock
 from gateway.store.changes import Changes
+from gateway.store.experiments import Experiments
 from gateway.store.keys import Keys
+from gateway.store.measurements import Measurements
 from gateway.store.policies import PolicyVersions
 from gateway.store.profiles import Profiles
 from gateway.store.provider_keys import ProviderKeys
@@ -34,7 +37,8 @@ from gateway.store.teams import Teams
 class Desk:
     """Where administration is done.
 
-    ``policies`` are those in force in this process, and ``open_requests`` counts those under way here.
+    ``policies`` are those in force in this process, and ``open_requests`` counts those under way here,
+    ``degraded`` tells what is not as it should be, and ``cases`` reads those beside a policy's file.
     ``refresh`` makes a change known here at once, and ``recount`` what an account has spent in a
     period that it had no budget for.
     """
@@ -49,6 +53,8 @@ class Desk:
     activation_of: Callable[[str], Activation | None]
     profiles: Profiles
     rollouts: Rollouts
+    experiments: Experiments
+    measurements: Measurements
     encryption: EncryptionKeys
     pepper: Pepper
     clock: Clock
@@ -56,6 +62,8 @@ class Desk:
     recount: Callable[[str, Period], Awaitable[None]]
     reconciliations: Reconciliations
     open_requests: Callable[[], int]
+    degraded: Callable[[], tuple[str, ...]]
+    cases: Callable[[str], CasesDocument | None]
 
     def check_policy(self, name: str | None) -> None:
         """Raises InvalidRequest for a policy that is not in force here, with those that are."""

@@ -34,7 +34,7 @@ class AdminGate:
                 raise Forbidden("this key calls models; /admin takes a key with the role viewer, operator or admin")
             if headers.get("content-encoding", "identity") != "identity":
                 raise InvalidRequest("compressed request bodies are not accepted; send the JSON as it is")
-            body = await _read(receive)
+            body = await read_small(receive, "/admin")
         except PonderError as error:
             house.meter.refusal("/admin", error.code)
             status, answer_headers, text = error_response(error, Dialect.OPENAI_CHAT, new_request_id(now))
@@ -56,7 +56,8 @@ class AdminGate:
         await self._app({**scope, CALLER: key}, again, send)
 
 
-async def _read(receive: Receive) -> bytes:
+async def read_small(receive: Receive, folder: str) -> bytes:
+    """The whole body of a request below ``folder``. Raises TooLarge, and ClientGone where it ends half-way."""
     pieces: list[bytes] = []
     size = 0
     more = True
@@ -67,7 +68,7 @@ async def _read(receive: Receive) -> bytes:
         piece = message.get("body", b"")
         size += len(piece)
         if size > _BODY_BYTES:
-            raise TooLarge(f"the request body is larger than {_BODY_BYTES} bytes, the limit under /admin")
+            raise TooLarge(f"the request body is larger than {_BODY_BYTES} bytes, the limit under {folder}")
         pieces.append(piece)
         more = message.get("more_body", False)
     return b"".join(pieces)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.dialects.json_bytes import loads
 from gateway.domain.profile_document import PublishedProfile
-from gateway.domain.rollout import CanaryStanding, CanaryState, ProfileActivation, Rollout
+from gateway.domain.rollout import CanaryLook, CanaryStanding, CanaryState, ProfileActivation, Rollout
 from gateway.http.admin.bodies import Page
 from gateway.http.admin.desk import REFERENCE, REFUSALS, UNCACHED, AtDesk, Desk, Limit, Operator, Viewer
 
@@ -26,7 +26,10 @@ _Reason = Annotated[
 
 
 class CanaryAnswer(BaseModel):
-    """A version that is tried on a share of conversations; the others have ``over``, or none."""
+    """A version that is tried on a share of conversations; the others have ``over``, or none.
+
+    ``verdict`` is what the guard made of it when it looked at it last, at ``judged_at``.
+    """
 
     number: int
     over: int | None
@@ -37,6 +40,8 @@ class CanaryAnswer(BaseModel):
     began_at: datetime
     stage_began_at: datetime
     ended_at: datetime | None
+    verdict: str | None
+    judged_at: datetime | None
 
 
 class ProfileAnswer(BaseModel):
@@ -132,7 +137,8 @@ async def activations(policy: _Policy, _: Viewer, desk: AtDesk, limit: Limit = 1
 async def canaries(policy: _Policy, _: Viewer, desk: AtDesk, limit: Limit = 100) -> Page[CanaryAnswer]:
     """The latest first."""
     found = await desk.rollouts.canaries(policy, limit=limit)
-    return Page(data=[_canary(each) for each in found], next=None)
+    looks = await desk.rollouts.looks([each.id for each in found])
+    return Page(data=[_canary(each, looks.get(each.id)) for each in found], next=None)
 
 
 @routes.post("/{policy}/activate", summary="Put a version in force for all (operator)")
@@ -152,7 +158,8 @@ async def roll_back(policy: _Policy, by: Operator, desk: AtDesk, body: RollbackB
 
 
 async def _answer(desk: Desk, rollout: Rollout) -> ProfileAnswer:
-    activation = rollout.activation
+    activation, canary = rollout.activation, rollout.canary
+    looks = {} if canary is None else await desk.rollouts.looks([canary.id])
     return ProfileAnswer(
         policy=rollout.policy,
         number=rollout.number,
@@ -160,11 +167,11 @@ async def _answer(desk: Desk, rollout: Rollout) -> ProfileAnswer:
         by=None if activation is None else activation.actor,
         reason=None if activation is None else activation.reason,
         latest=await desk.profiles.latest(rollout.policy),
-        canary=None if rollout.canary is None else _canary(rollout.canary),
+        canary=None if canary is None else _canary(canary, looks.get(canary.id)),
     )
 
 
-def _canary(canary: CanaryStanding) -> CanaryAnswer:
+def _canary(canary: CanaryStanding, look: CanaryLook | None) -> CanaryAnswer:
     return CanaryAnswer(
         number=canary.number,
         over=canary.over,
@@ -175,6 +182,8 @@ def _canary(canary: CanaryStanding) -> CanaryAnswer:
         began_at=_time(canary.began_at),
         stage_began_at=_time(canary.stage_began_at),
         ended_at=None if canary.ended_at is None else _time(canary.ended_at),
+        verdict=None if look is None else look.verdict,
+        judged_at=None if look is None else _time(look.at),
     )
 
 

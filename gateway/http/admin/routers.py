@@ -12,6 +12,7 @@ from gateway.http.admin import (
     profiles,
     provider_keys,
     reconciliations,
+    runs,
     teams,
     traffic,
 )
@@ -23,6 +24,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     provider_keys.routes,
     policies.routes,
     profiles.routes,
+    runs.routes,
     audit.routes,
     traffic.routes,
     reconciliations.routes,
