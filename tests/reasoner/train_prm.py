@@ -4,7 +4,8 @@ Run from the repository's root by Ponder's own Python: ``python -m tests.reasone
 starts real vLLMs on the weights of both reasoners, and goes through ``ponder prm label``, ``train`` and
 ``report`` as an operator would. Chains are the small reasoner's; the large one completes their prefixes, since what
 is to be learnt is whether the prefix is right, not whether the small one is lucky from there. Labels stay in FOLDER;
-run again, it goes on where it was. The model is written to ``weights/prm/``. It learns from problems of the train
+run again, it goes on where it was. The model is written to ``weights/prm/``, and to ``weights/likelihood/`` what the
+same labels teach over the large one's likelihoods. It learns from problems of the train
 split, and its report is of problems of the test split.
 """
 
@@ -56,13 +57,22 @@ def main() -> None:
         _prm("label", str(folder / "taught_items.jsonl"), *labels, environment=environment)
         chains = ("--out", str(tested), "--chains", str(TESTED_CHAINS), "--per-prefix", "0", *common)
         _prm("label", str(folder / "tested_items.jsonl"), *chains, environment=environment)
+        head = ("--likelihood-of", BASE, "--out", str(WEIGHTS / "likelihood"), "--template", TEMPLATE)
+        _prm("train", str(taught), *head, environment=environment)
+        _finish("likelihood", folder, tested, environment=environment)
     python = ("--python", str(ENVIRONMENT / "bin" / "python"))
     trained = ("--base", str(WEIGHTS / BASE), "--out", str(WEIGHTS / "prm"), "--template", TEMPLATE)
     _prm("train", str(taught), *trained, *_TRAINING, *python)
-    (folder / "held_out.md").write_text(_prm("report", str(WEIGHTS / "prm")))
-    shutil.move(WEIGHTS / "prm" / "held_out.jsonl", folder / "held_out.jsonl")  # nothing that serves the model needs it
-    report = _prm("report", str(WEIGHTS / "prm"), "--held-out", str(tested), *python)
-    (WEIGHTS / "prm" / "report.md").write_text(report)
+    _finish("prm", folder, tested, *python)
+
+
+def _finish(name: str, folder: Path, tested: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    """Report on a verifier, and keep what only the report needed beside the labels."""
+    made = WEIGHTS / name
+    (folder / f"{name}_held_out.md").write_text(_prm("report", str(made)))
+    shutil.move(made / "held_out.jsonl", folder / f"{name}_held_out.jsonl")
+    report = _prm("report", str(made), "--held-out", str(tested), *options, environment=environment)
+    (made / "report.md").write_text(report)
 
 
 def _configured(folder: Path, *servers: Vllm) -> Mapping[str, str]:
