@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from tests.randomness import register
 
@@ -10,3 +11,6 @@ register()
 
 for _name in [name for name in os.environ if name.startswith("PONDER_") or name.endswith("_API_KEY")]:
     del os.environ[_name]
+
+# A shell that starts the tests in the background has them ignore this, and with them all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
