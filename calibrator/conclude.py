@@ -22,6 +22,7 @@ from gateway.domain.key import Role
 from gateway.domain.profile_document import ProfileDocument, PublishedProfile, RuleProfile
 from gateway.domain.rollout import Rollout
 from gateway.domain.tenancy import Author
+from gateway.policy.document import CANARY, EXPIRES_AFTER_S
 from gateway.store.changes import Changes
 from gateway.store.experiments import Experiments
 from gateway.store.profiles import Profiles
@@ -29,9 +30,6 @@ from gateway.store.rollouts import Rollouts
 
 ALL: Final = 1.0
 """The share of a canary that is none."""
-_EXPIRES_S: Final = 30 * 86_400
-_CANARY: Final = (0.01, 0.05, 0.25, 1.0)
-"""For a policy without a ``calibrate`` section, as that section has them where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,7 @@ def _document(
 ) -> tuple[ProfileDocument, float]:
     """What is published, and until when: rules that were not certified anew keep what is in force of them."""
     of = plan.policy.read.document.calibrate
-    expires_at = now + (_EXPIRES_S if of is None else of.expires_after)
+    expires_at = now + (EXPIRES_AFTER_S if of is None else of.expires_after)
     rules = {each.rule.bound.rule.name: _rule(each) for each in certified}
     if before is not None:
         current = {bound.rule.name: bound.rule.certificate_digest for bound in plan.policy.rules}
@@ -185,7 +183,7 @@ def _arms(document: ProfileDocument) -> Mapping[str, Mapping[tuple[str, str | No
 
 def _first_share(plan: RunPlan) -> float:
     of = plan.policy.read.document.calibrate
-    return (_CANARY if of is None else of.canary)[0]
+    return (CANARY if of is None else of.canary)[0]
 
 
 def author(actor: str, now: float) -> Author:

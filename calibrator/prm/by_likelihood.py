@@ -11,9 +11,10 @@ from typing import Any
 
 from calibrator.prm.configured import configured_model
 from calibrator.prm.labels import Chain, read_chains
-from calibrator.prm.likelihood import DESCRIPTION, KIND, Reader, Reading, learn, scored
+from calibrator.prm.likelihood import KIND, Reader, Reading, learn, scored
 from calibrator.prm.progress import Shown
 from calibrator.prm.quality import Scored
+from calibrator.prm.scored import DESCRIPTION
 from gateway.domain.money import Usd
 from gateway.verifier_settings import LikelihoodWeights
 

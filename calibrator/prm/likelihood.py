@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 from calibrator.prm.labels import Chain, is_held_out
 from calibrator.prm.purse import Purse
 from calibrator.prm.quality import Scored
-from calibrator.prm.scored import write_scored
+from calibrator.prm.scored import DESCRIPTION, HELD_OUT, write_scored
 from gateway.adapters.verifiers.calls import Calls, CallTerms
 from gateway.adapters.verifiers.likelihood import Likelihood, Surprise, score_of
 from gateway.adapters.verifiers.passages import Template
@@ -38,10 +38,6 @@ from gateway.search.aggregate import as_share
 from gateway.verifier_settings import LikelihoodWeights
 
 KIND: Final = "likelihood"
-DESCRIPTION: Final = "prm.json"
-"""How the head was made, and its weights."""
-HELD_OUT: Final = "held_out.jsonl"
-"""The chains that were held out, scored."""
 _UNTRAINED: Final = LikelihoodWeights(bias=0, step=1, token=1)
 _RIDGE: Final = 1e-4
 _RETRIES: Final = 4

@@ -36,13 +36,9 @@ from calibrator.prm.added_layers import AddedLayers
 from calibrator.prm.labels import Chain, is_held_out, read_chains
 from calibrator.prm.quality import Scored
 from calibrator.prm.regression import fit
-from calibrator.prm.scored import write_scored
+from calibrator.prm.scored import DESCRIPTION, HELD_OUT, write_scored
 from calibrator.prm.widened import Sample
 
-DESCRIPTION: Final = "prm.json"
-"""How a model was made, and the template of what it reads; beside its weights."""
-HELD_OUT: Final = "held_out.jsonl"
-"""The chains that were held out, scored; beside its weights."""
 _DEVICE: Final = "cuda" if torch.cuda.is_available() else "cpu"
 _WARM_UP_STEPS: Final = 20
 _WEIGHT_DECAY: Final = 0.01

@@ -6,9 +6,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from calibrator.prm.quality import Scored
 from gateway.errors import ConfigurationError
+
+DESCRIPTION: Final = "prm.json"
+"""In a trained model's folder: how it was made, and the template of what it reads."""
+HELD_OUT: Final = "held_out.jsonl"
+"""Beside it: the chains that were held out, scored."""
 
 
 def write_scored(file: Path, chains: Iterable[Scored]) -> None:

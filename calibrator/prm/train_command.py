@@ -15,11 +15,10 @@ import click
 
 from calibrator.prm import by_likelihood
 from calibrator.prm.by_likelihood import Manner
-from calibrator.prm.likelihood import HELD_OUT
 from calibrator.prm.options import calls_options
 from calibrator.prm.quality import Scored, measure
 from calibrator.prm.render import document, markdown
-from calibrator.prm.scored import read_scored
+from calibrator.prm.scored import HELD_OUT, read_scored
 from gateway.commands.output import json_option, print_json
 from gateway.errors import ConfigurationError
 from gateway.verifier_settings import PLAIN_TEMPLATE

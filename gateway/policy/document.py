@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -18,6 +18,11 @@ from gateway.policy.forms import NAME, CategoryPath, Duration, Name, OrElse, Str
 from gateway.policy.guard_document import GuardDocument
 from gateway.policy.items_document import ItemsDocument
 from gateway.policy.search_document import SearchDocument
+
+CANARY: Final[tuple[float, ...]] = (0.01, 0.05, 0.25, 1)
+"""The shares of conversations that a new profile has at its stages, where a policy does not say."""
+EXPIRES_AFTER_S: Final = 30 * 86_400.0
+"""For how long a certificate is believed, where a policy does not say."""
 
 GAIN = "gain"
 """Where an arm is named before anything is certified, this word asks for the one that predicted gain chooses."""
@@ -241,9 +246,9 @@ class CalibrateDocument(Strict):
     every: Duration
     spend_at_most_usd: Dollars
     items: ItemsDocument = ItemsDocument()
-    expires_after: Duration = Field(default=30 * 86_400, json_schema_extra={"default": "30d"})
+    expires_after: Duration = Field(default=EXPIRES_AFTER_S, json_schema_extra={"default": "30d"})
     explore: Explore = ExploreDocument(share=0)
-    canary: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(0.01, 0.05, 0.25, 1), min_length=1)
+    canary: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=CANARY, min_length=1)
     guard: GuardDocument = GuardDocument()
     verify: VerifyDocument | None = None
 

@@ -10,6 +10,7 @@ steps are scored at once.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -107,11 +108,12 @@ class Likelihood:
 
 
 def surprises(passage: Passage, likelihoods: Iterable[tuple[int, float]]) -> Iterable[Surprise]:
-    """The surprise after each step, by where each token of the passage begins and how likely it was."""
+    """The surprise after each step, by where each token of the passage begins, in order, and how likely it was."""
     tokens = list(likelihoods)
+    begins = [place for place, _ in tokens]
     least_step = least_token = 0.0
     for begin, end in pairwise(passage.places):
-        within = [logprob for place, logprob in tokens if begin <= place < end]
+        within = [logprob for _, logprob in tokens[bisect_left(begins, begin) : bisect_left(begins, end)]]
         least_step = min(least_step, math.fsum(within))
         least_token = min(least_token, *within, 0.0)
         yield Surprise(least_step, least_token)
