@@ -19,6 +19,7 @@ import yaml
 
 from tests.upstreams.gateway_process import GatewayProcess, awaited
 from tests.upstreams.listening import START_AND_STOP_S, LoopThread
+from tests.upstreams.raw_client import RawConnection, head
 from tests.upstreams.searched_vllm import CONTEXT_TOKENS, MODEL, SearchedVllm
 
 CHAINS = ("2+2=5\n5*2=10\nA:10", "2+2=4\n4*2=8\nA:8")
@@ -241,3 +242,18 @@ def test_what_cannot_search_is_refused_in_the_callers_dialect(gateway: GatewayPr
     answer = gateway.post("/v1/chat/completions", json=body)
     assert answer.status_code == 400
     assert "tools" in json.dumps(answer.json()["error"])
+
+
+def test_a_client_that_leaves_without_a_stream_ends_its_draws(gateway: GatewayProcess, served: Served) -> None:
+    """Nothing has been sent to it, and yet its leaving is noticed while its draws are under way."""
+    served.close_gate()
+    before = served.server.cancelled
+    body = json.dumps({"model": "arm:race", "messages": [{"role": "user", "content": QUESTION}]}).encode()
+    credential = f"authorization: Bearer {gateway.key}"
+    try:
+        with RawConnection(gateway) as connection:
+            connection.send(head("/v1/chat/completions", credential, f"content-length: {len(body)}") + body)
+            awaited(lambda: True if served.server.at_gate.is_set() else None, "a draw at the gate")
+        awaited(lambda: True if served.server.cancelled > before else None, "the end of the draws")
+    finally:
+        served.open_gate()

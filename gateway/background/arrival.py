@@ -48,3 +48,6 @@ class StoredArrival:
             started_at=self._clock.now(),
             started=self._clock.monotonic(),
         )
+
+    def keep_watch(self) -> None:
+        """Nobody waits who could leave."""

@@ -196,18 +196,19 @@ class _Desk:
         exchange.model = first  # the arm's own: who else draws is on record by its calls
         line = Line(exchange, model, route.upstream)
         limit = self._output_limit(model)
-        prompt_tokens = prompt_bound(exchange.ask.raw, model.context_tokens)
+        context, prompt_tokens = model.context_tokens, prompt_bound(exchange.ask.raw, model.context_tokens)
+        # Where prompt and answer fit whatever the prompt's tokens are, nobody needs to count them.
+        is_counted = line.terms.is_vllm and (by_steps or context is None or prompt_tokens + limit > context)
         writer: ChatWriter | TokenWriter
-        if line.terms.is_vllm:
+        if is_counted:
             body = loads(route.body)
             tokenizer = Tokenizer(line, body)
             prompt = await tokenizer.prompt()
             prompt_tokens = len(prompt.ids)
-            context = prompt.context_tokens or model.context_tokens
-        else:
-            context = model.context_tokens
+            context = prompt.context_tokens or context
         if context is not None:
-            limit = min(limit, context - min(prompt_tokens, context // 2))
+            known = prompt_tokens if is_counted else min(prompt_tokens, context // 2)
+            limit = max(1, min(limit, context - known))  # where there is no room at all, the server says so
         if by_steps and line.terms.is_vllm:
             writer = TokenWriter(line, route, body, tokenizer, salt=self.salt)
         elif by_steps:
@@ -216,7 +217,7 @@ class _Desk:
             writer = ChatWriter(
                 line,
                 route,
-                prompt_tokens=prompt_tokens if line.terms.is_vllm else None,
+                prompt_tokens=prompt_tokens if is_counted else None,
                 is_streamed=is_cancelled or not line.terms.is_vllm,
                 takes_temperature=_takes_temperature(model, arm),
                 salt=self.salt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.domain.ask import Ask
@@ -34,15 +35,23 @@ class Arrival(Protocol):
         """Read and parse the body. Raises InvalidRequest or TooLarge."""
         ...
 
+    def keep_watch(self) -> None:
+        """What follows costs much: from now on, notice at once when the caller leaves."""
+        ...
+
 
 async def serve(arrival: Arrival, house: House) -> Reply:
     """Admit, read, and serve. Raises PonderError."""
     key = admit(arrival.credential, house.keys, house.clock.now())
-    return await serve_ask(await arrival.read(), key, house)
+    return await serve_ask(await arrival.read(), key, house, on_search=arrival.keep_watch)
 
 
-async def serve_ask(ask: Ask, key: Key, house: House, *, wish: Wish | None = None) -> Reply:
+async def serve_ask(
+    ask: Ask, key: Key, house: House, *, wish: Wish | None = None, on_search: Callable[[], None] = lambda: None
+) -> Reply:
     """Decide, hold, wait for a place, call, settle. A ``wish`` sets how hard to think, whoever answers.
+
+    ``on_search`` is told when a search begins.
 
     Raises PonderError; whatever was spent is on record by then. A fault of our own is on record as well
     before it goes on to the log.
@@ -59,6 +68,7 @@ async def serve_ask(ask: Ask, key: Key, house: House, *, wish: Wish | None = Non
             await take_place(exchange)
         _write_down(exchange)
         if exchange.is_search:
+            on_search()
             return await searching.answer(exchange)
         if ask.is_stream:
             return await stream.start(exchange, route)

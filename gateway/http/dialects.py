@@ -86,6 +86,7 @@ class DialectEndpoints:
             started=house.clock.monotonic(),
             bodies=self._bodies,
             on_read=watch.begin_later,
+            on_search=watch.begin,
             continued=self._intake.continued if self._intake is not None else None,
         )
         house.meter.in_flight += 1

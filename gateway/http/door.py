@@ -85,6 +85,7 @@ class Door:
         "_headers",
         "_now",
         "_on_read",
+        "_on_search",
         "_receive",
         "_request_id",
         "_started",
@@ -104,6 +105,7 @@ class Door:
         started: float,
         bodies: Bodies,
         on_read: Callable[[], None],
+        on_search: Callable[[], None],
         continued: Callable[[str | None, str, bytes], Awaitable[bytes]] | None = None,
     ) -> None:
         self._receive = receive
@@ -111,6 +113,7 @@ class Door:
         self.held_bytes = 0
         """What this arrival's body takes of all bodies' memory; whoever made the door gives it back."""
         self._on_read = on_read
+        self._on_search = on_search
         self._continued = continued
         self.is_read = False
         self._endpoint = endpoint
@@ -137,6 +140,9 @@ class Door:
         self.is_read = True
         self._on_read()
         return ask
+
+    def keep_watch(self) -> None:
+        self._on_search()
 
     def _read(self, raw: bytes) -> Ask:
         return read_ask(

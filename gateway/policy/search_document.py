@@ -76,6 +76,7 @@ class SearchDocument(Strict):
     schedule: Literal["auto", "sequential", "staged", "concurrent"] | None = None
     stop: Literal["never", "unbeatable", "beta", "forecast", "conformal"] | None = None
     confidence: _Share | None = None
+    futile_after: _Size | None = None
     weighted: _Flag | None = None
     accept: _Share | None = None
     reject_below: _Share | None = None

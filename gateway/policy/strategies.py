@@ -14,7 +14,7 @@ _REJECTS: Final = frozenset({"reject_after", "reject_below", "reject_quantile", 
 
 PARAMETERS: Final[Mapping[Strategy, frozenset[str]]] = {
     Strategy.GREEDY: frozenset(),
-    Strategy.VOTE: _DRAWS | {"stop", "confidence"},
+    Strategy.VOTE: _DRAWS | {"stop", "confidence", "futile_after"},
     Strategy.BEST_OF_N: _DRAWS | _REJECTS | {"accept"},
     Strategy.BEAM: _CLIMBS | {"expand"},
     Strategy.DVTS: _CLIMBS | {"groups"},

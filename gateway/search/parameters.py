@@ -21,6 +21,11 @@ def size(default: int | None) -> int:
     return cast("int", _described(default, int, SIZE))
 
 
+def optional_size() -> int | None:
+    """A whole number from 1, or nothing."""
+    return cast("int | None", field(default=None, metadata={"kind": int, "range": SIZE}))
+
+
 def count(default: int) -> int:
     """A whole number from 0."""
     return cast("int", _described(default, int, COUNT))

@@ -121,6 +121,15 @@ def is_decided(stop: Stop, standing: Standing, level: float) -> bool:
     return unbeatable(standing) == 1 or (stop is not Stop.UNBEATABLE and RULES[stop](standing) >= level)
 
 
+def is_futile(standing: Standing, after: int | None) -> bool:
+    """Whether so many draws have come, two at least, and no two agree: hardly a vote, however many more come.
+
+    As the futility stop of adaptive trials (Lee and Liu 2008). It saves on asks that are too hard for the
+    model; where right answers are rare but agree, it costs accuracy.
+    """
+    return after is not None and standing.drawn >= max(after, _LEAST_AGREED) and standing.agreed < _LEAST_AGREED
+
+
 def draws_needed(stop: Stop, standing: Standing, level: float) -> int:
     """The fewest draws that can decide a vote, which they do if all agree with its leader."""
 

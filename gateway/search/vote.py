@@ -17,7 +17,7 @@ from gateway.search.choosing import elect
 from gateway.search.protocol import MAIN, Turn, Winner
 from gateway.search.sampling import Sampling, done, sample
 from gateway.search.schedule import Schedule
-from gateway.search.stopping import Standing, Stop, draws_needed, is_decided
+from gateway.search.stopping import Standing, Stop, draws_needed, is_decided, is_futile
 from gateway.search.tally import Tally
 
 _SIZES: Final = SIZES[Strategy.VOTE]
@@ -28,7 +28,7 @@ class Vote:
     """How many draws at most, when they are launched, and when the vote is decided.
 
     ``weighted`` counts each draw by its score, where there is a verifier; ``confidence`` is the level
-    of the stopping rule.
+    of the stopping rule. ``futile_after`` so many draws of which no two agree, more are not drawn.
     """
 
     samples: int | None = parameters.samples()
@@ -36,6 +36,7 @@ class Vote:
     schedule: Schedule = field(default=Schedule.STAGED, metadata={"kind": Schedule})
     stop: Stop = field(default=Stop.FORECAST, metadata={"kind": Stop})
     confidence: float = parameters.share(0.85)
+    futile_after: int | None = parameters.optional_size()
     weighted: bool = parameters.flag(False)
     temperature: float = parameters.temperature(0.8)
     role: str = MAIN
@@ -62,10 +63,14 @@ def vote(board: Board, config: Vote) -> Moves[Winner]:
     def standing(left: int) -> Standing:
         return Tally(board, done(board), is_weighted=config.weighted).standing(left)
 
+    def is_over(left: int) -> bool:
+        now = standing(left)
+        return is_decided(config.stop, now, config.confidence) or is_futile(now, config.futile_after)
+
     yield from sample(
         board,
         sampling,
-        is_decided=lambda left: is_decided(config.stop, standing(left), config.confidence),
+        is_decided=is_over,
         needed=lambda left: draws_needed(config.stop, standing(left), config.confidence),
     )
     return elect(board, board.draws, is_weighted=config.weighted)

@@ -167,6 +167,9 @@ class Arrived:
         """The ask."""
         return self.ask
 
+    def keep_watch(self) -> None:
+        """Its caller never leaves."""
+
 
 def house_of(upstream: ScriptedUpstream, kept: Kept, *, stores_text: bool = False, retries: int = 0) -> House:
     """A house with one model, ``m``, at ``upstream``."""

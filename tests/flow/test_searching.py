@@ -25,7 +25,7 @@ from gateway.flow.serve import serve_ask
 from gateway.settings import GraderSettings
 from tests.flow.scripted import Kept, arrival
 from tests.flow.searching_house import KEY, ScriptedVerifier, ask, searching_house
-from tests.upstreams.searched_vllm import SearchedVllm
+from tests.upstreams.searched_vllm import CONTEXT_TOKENS, SearchedVllm
 
 CHAINS = {"right": "2+2=4\n4*2=8\nA:8", "wrong": "2+2=5\n5*2=10\nA:10"}
 BY_STEPS = ("beam", "dvts", "mcts", "repair", "draft")
@@ -96,6 +96,20 @@ async def test_steps_continue_the_tokens_that_were_written(server: SearchedVllm)
     beginnings = {chain[:end] for chain in CHAINS.values() for end in (0, 6, 12, 13)}
     assert {prompt[len(begun) :] for prompt in server.prompts} <= beginnings
     assert len([path for path, _ in server.asked if path == "/tokenize"]) == 1
+
+
+async def test_tokens_are_counted_only_where_they_may_not_fit(server: SearchedVllm) -> None:
+    """A vote asks for the prompt's tokens only if prompt and answer could be more than the context holds.
+
+    Then its draws may write what is left of the context.
+    """
+    house = searching_house(server, Kept())
+    assert _content(await ask(house, "vote")).endswith("A:8")
+    assert "/tokenize" not in [path for path, _ in server.asked]
+    long = [{"role": "user", "content": "x" * (CONTEXT_TOKENS - 50)}]
+    assert _content(await ask(house, "vote", messages=long)).endswith("A:8")
+    assert [path for path, _ in server.asked].count("/tokenize") == 1
+    assert {body["max_tokens"] for path, body in server.asked[-2:]} < set(range(1, 50))
 
 
 async def test_a_cancelled_draw_is_closed_and_counts_what_it_wrote(server: SearchedVllm) -> None:

@@ -24,6 +24,7 @@ def _arm(**written: Any) -> ArmDocument:
     "written",
     [
         {"strategy": "vote", "samples": "auto", "schedule": "auto", "stop": "beta", "confidence": 1, "weighted": True},
+        {"strategy": "vote", "futile_after": 4},
         {"strategy": "best_of_n", "reject_below": 0.3, "reject_quantile": 0.5, "reject_after": 1, "redraws": 0},
         {"strategy": "best_of_n", "step": "newline", "accept": 0, "temperature": 2},
         {"strategy": "beam", "verifier": "prm", "lookahead": 2, "step": {"tag": "</step>", "tokens": 200}},
@@ -78,6 +79,7 @@ def test_what_the_strategy_does_not_take_is_refused(written: dict[str, Any], mes
         ("vote", {"schedule": "later"}),
         ("vote", {"stop": "soon"}),
         ("vote", {"confidence": 1.01}),
+        ("vote", {"futile_after": 0}),
         ("vote", {"weighted": 1}),
         ("vote", {"temperature": 2.1}),
         ("best_of_n", {"redraws": -1}),

@@ -73,6 +73,26 @@ def test_two_that_agree_end_a_vote_of_eight() -> None:
     assert stand_in.draws == 2
 
 
+@pytest.mark.parametrize(
+    ("given", "after", "draws"),
+    [
+        (["1", "2", "3", "4", "5", "6", "7", "8"], None, 8),
+        (["1", "2", "3", "4", "5", "6", "7", "8"], 4, 4),
+        (["1", "2", "3", None, "5", "6", "7", "8"], 4, 6),
+        (["1", "2", "1", "2", "3", "4", "5", "6"], 4, 8),
+        (["1", "2", "3", "4", "5", "6", "7", "8"], 1, 2),
+        ([None, None, "3", "4", "4", "4", "4", "4"], 2, 4),
+    ],
+    ids=["without", "all disagree", "too few came", "some agree", "two at least", "failures are none"],
+)
+def test_a_futile_vote_ends(given: list[str | None], after: int | None, draws: int) -> None:
+    """So many draws of which no two agree end a vote; failed draws are not counted, and two that agree go on."""
+    stand_in = StandIn(TASK, write=answers(given))
+    parameters = {"samples": 8} if after is None else {"samples": 8, "futile_after": after}
+    run("vote", parameters, stand_in)
+    assert stand_in.draws == draws
+
+
 def test_a_concurrent_vote_cancels_the_rest_once_it_is_decided() -> None:
     """All are launched at once, and what still runs when two agree is cancelled."""
     stand_in = StandIn(TASK, write=answers(["5"] * 8))
