@@ -9,99 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gateway import yaml_text
 from gateway.errors import ConfigurationError
-from gateway.thinking_settings import ThinkingSettings
+from gateway.model_settings import ModelSettings, UpstreamSettings
 from gateway.verifier_settings import VerifierSettings
 
-DialectName: TypeAlias = Literal["openai-chat", "openai-responses", "anthropic-messages"]
-EventName: TypeAlias = Literal["budget.soft_limit", "budget.exhausted"]
-_PositivePrice: TypeAlias = Decimal | None
+EventName: TypeAlias = Literal[
+    "budget.soft_limit",
+    "budget.exhausted",
+    "profile.canary_promoted",
+    "profile.canary_withdrawn",
+    "profile.suspended",
+    "profile.expired",
+    "profile.lapsed",
+]
 _LAST_PORT = 65535
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PriceSettings(_Strict):
-    """A price in dollars per million tokens; classes left out fall back as pricing.py documents."""
-
-    input_per_mtok: Decimal = Field(ge=0)
-    output_per_mtok: Decimal = Field(ge=0)
-    cached_input_per_mtok: _PositivePrice = Field(default=None, ge=0)
-    cache_write_5m_per_mtok: _PositivePrice = Field(default=None, ge=0)
-    cache_write_1h_per_mtok: _PositivePrice = Field(default=None, ge=0)
-    thinking_per_mtok: _PositivePrice = Field(default=None, ge=0)
-    audio_input_per_mtok: _PositivePrice = Field(default=None, ge=0)
-    audio_output_per_mtok: _PositivePrice = Field(default=None, ge=0)
-    web_search_usd: _PositivePrice = Field(default=None, ge=0)
-
-
-class LocalPriceSettings(_Strict):
-    """The price of a model on own hardware: $/GPU-hour ÷ measured throughput."""
-
-    gpu_hour_usd: Decimal = Field(gt=0)
-    gpus: int = Field(default=1, ge=1)
-    output_tokens_per_s: Decimal = Field(gt=0)
-    input_tokens_per_s: Decimal | None = Field(default=None, gt=0)
-
-
-class UpstreamSettings(_Strict):
-    """A server we call.
-
-    ``provider`` is the name under which the price list knows it; by default the upstream's own
-    name. ``api_key: stored`` takes the key from the database, where it is encrypted.
-    """
-
-    kind: Literal["openai", "vllm", "anthropic", "litellm", "embedded"]
-    base_url: str | None = None
-    api_key_env: str | None = None
-    api_key: Literal["stored"] | None = None
-    provider: str | None = None
-    dialects: tuple[DialectName, ...] | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
-    connections: int = Field(default=512, ge=1, le=65536)
-    queue: int = Field(default=1024, ge=0, le=65536)
-    first_byte_s: float = Field(default=120.0, gt=0)
-    idle_s: float = Field(default=120.0, gt=0)
-    retries: int = Field(default=1, ge=0, le=5)
-    allow_private: bool = False
-
-    @property
-    def has_stored_key(self) -> bool:
-        """Whether the database holds its key; ``stored`` is all that ``api_key`` may say."""
-        return self.api_key is not None
-
-    @field_validator("base_url")
-    @classmethod
-    def _has_a_scheme(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        return value.rstrip("/") if value else value
-
-    @model_validator(mode="after")
-    def _has_one_key(self) -> Self:
-        if self.api_key is not None and self.api_key_env is not None:
-            raise ValueError("takes its key from api_key_env or from api_key: stored, not from both")
-        return self
-
-
-class ModelSettings(_Strict):
-    """A name that callers may ask for. ``name`` is the upstream's own name for it, if another."""
-
-    upstream: str
-    name: str | None = None
-    price: PriceSettings | LocalPriceSettings | Literal["free"] | None = None
-    context_tokens: int | None = Field(default=None, ge=1)
-    max_output_tokens: int | None = Field(default=None, ge=1)
-    thinking: ThinkingSettings | None = None
 
 
 class LimitsSettings(_Strict):
@@ -142,11 +73,17 @@ class RedisSettings(_Strict):
     """Limits and money shared by many gateway processes; in memory without a ``url``.
 
     ``when_away``: whether requests are refused while Redis is away, or each process goes on with
-    limits of its own.
+    its share of what is left.
     """
 
     url: str | None = None
     when_away: Literal["open", "closed"] = "closed"
+
+
+class ShutdownSettings(_Strict):
+    """For how long a gateway that was told to stop says so, and serves on, before it accepts no more."""
+
+    notice_s: float = Field(default=0.0, ge=0, le=300)
 
 
 class BrokerSettings(_Strict):
@@ -210,11 +147,11 @@ _NAME_OF_STORED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,63}")
 
 
 class WebhookSettings(_Strict):
-    """Somebody to be told what becomes of budgets; ``secret_env`` names the variable with the secret that signs."""
+    """Somebody to be told of budgets and profiles; ``secret_env`` names the variable with the secret that signs."""
 
     url: str
     secret_env: str
-    events: tuple[EventName, ...] = Field(default=("budget.soft_limit", "budget.exhausted"), min_length=1)
+    events: tuple[EventName, ...] = Field(default=get_args(EventName), min_length=1)
     allow_private: bool = False
 
 
@@ -238,6 +175,7 @@ class Settings(_Strict):
     journal: JournalSettings = JournalSettings()
     broker: BrokerSettings = BrokerSettings()
     redis: RedisSettings = RedisSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
     background: BackgroundSettings = BackgroundSettings()
     graders: GraderSettings = GraderSettings()
     calibration: CalibrationSettings = CalibrationSettings()
@@ -387,4 +325,6 @@ def needs_restart(running: Settings, changed: Settings) -> tuple[str, ...]:
     return tuple(sections)
 
 
-_READ_AT_START = ("database", "broker", "cors", "keys", "journal", "redis", "background", "graders", "telemetry")
+_READ_AT_START = (
+    *("database", "broker", "cors", "keys", "journal", "redis", "shutdown", "background", "graders", "telemetry"),
+)

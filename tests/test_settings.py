@@ -129,6 +129,8 @@ def test_what_is_said_of_thinking_is_checked(tmp_path: Path, text: str, said: st
     [
         ("upstreams: {x: {kind: openai, api_key: sk-canary}}", "'stored'"),
         ("upstreams: {x: {kind: openai, api_key: stored, api_key_env: CANARY}}", "not from both"),
+        ("upstreams: {x: {kind: openai, scheduling_policy: priority}}", "kind vllm"),
+        ("upstreams: {x: {kind: vllm, scheduling_policy: first}}", "'fcfs'"),
         ("upstreams: {a/b: {kind: openai, api_key: stored}}", "at most 64 letters"),
         ("webhooks: [{url: 'https://example.com'}]", "secret_env"),
         ("webhooks: [{url: 'https://example.com', secret_env: S, event: []}]", "did you mean 'events'?"),

@@ -32,8 +32,9 @@ from gateway.commands.running import get, url_of
 from gateway.domain.provider_key import OpenedKey
 from gateway.errors import ConfigurationError, DeliveryFailed, PonderError, UpstreamDenied, UpstreamRefused
 from gateway.flow.house import Catalog
+from gateway.model_settings import UpstreamSettings
 from gateway.ports import Upstream
-from gateway.settings import Places, Settings, UpstreamSettings, database_url, places
+from gateway.settings import Places, Settings, database_url, places
 from gateway.store.base import locate
 from gateway.store.changes import Changes
 from gateway.store.provider_keys import ProviderKeys

@@ -21,7 +21,8 @@ from gateway.commands.tenancy import ask
 from gateway.domain.money import Usd, show
 from gateway.domain.reconciliation import Bill, Comparison, LedgerLine
 from gateway.errors import ConfigurationError, PonderError
-from gateway.settings import Settings, UpstreamSettings, database_url, load, places
+from gateway.model_settings import UpstreamSettings
+from gateway.settings import Settings, database_url, load, places
 from gateway.store.base import locate
 from gateway.store.billing import Billing, UnknownCost, UnknownCosts
 from gateway.wiring import with_hosted

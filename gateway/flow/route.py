@@ -19,6 +19,7 @@ from gateway.domain.capabilities import Shown
 from gateway.domain.chat import Conversation, Dialect
 from gateway.domain.construction import quick_value
 from gateway.domain.effort import LEVELS
+from gateway.domain.key import Priority
 from gateway.domain.model import Model
 from gateway.domain.thinking import Actuation, Wish
 from gateway.errors import InvalidRequest
@@ -34,6 +35,9 @@ _PATHS: dict[tuple[Dialect, Operation], str] = {
     (Dialect.ANTHROPIC_MESSAGES, Operation.CHAT): "/v1/messages",
     (Dialect.ANTHROPIC_MESSAGES, Operation.COUNT_TOKENS): "/v1/messages/count_tokens",
 }
+_RANKED = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES})
+_RANKS = {Priority.INTERACTIVE: 0, Priority.BACKGROUND: 1}
+"""By a key's priority what vLLM calls so: the lower goes first. No client ranks its requests itself."""
 _MOST_DROPPED = 32
 _FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
 
@@ -65,8 +69,14 @@ async def route_to(exchange: Exchange, model: Model, arm: Arm) -> Route:
     Raises :class:`InvalidRequest` for what this model's upstream cannot take at all.
     """
     exchange.model = model
+    route = _route(exchange, model, arm, exchange.catalog.upstreams[model.upstream])
+    if exchange.catalog.terms[model.upstream].by_priority and route.dialect in _RANKED:
+        return replace(route, body=splice(route.body, {"priority": _RANKS[exchange.key.priority]}))
+    return route
+
+
+def _route(exchange: Exchange, model: Model, arm: Arm, upstream: Upstream) -> Route:
     ask, catalog = exchange.ask, exchange.catalog
-    upstream = catalog.upstreams[model.upstream]
     _check_pin(exchange, model)
     dialect = ask.endpoint.dialect
     if dialect not in upstream.dialects:

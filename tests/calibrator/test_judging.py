@@ -11,7 +11,8 @@ from calibrator.items.item import Item
 from calibrator.judging import Judging
 from gateway.domain.check import Check, CodeCheck, Kind, NamedCheck, PatternCheck, Program, TruthCheck
 from gateway.errors import ConfigurationError
-from gateway.settings import GraderSettings, ModelSettings, Settings, UpstreamSettings
+from gateway.model_settings import ModelSettings, UpstreamSettings
+from gateway.settings import GraderSettings, Settings
 from gateway.verifier_settings import JudgeSettings
 from gateway.wiring import catalog
 

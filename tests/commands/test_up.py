@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from gateway.commands.up import banner, plan
-from gateway.settings import Places, Settings, UpstreamSettings, places
+from gateway.model_settings import UpstreamSettings
+from gateway.settings import Places, Settings, places
 from tests.commands.conftest import Ponder
 
 

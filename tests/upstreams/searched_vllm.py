@@ -24,10 +24,11 @@ END = 0
 """The id of the token that ends an answer; every other token's id is its character's code."""
 _COMPLETION_FIELDS = {
     "model", "prompt", "max_tokens", "seed", "temperature", "top_p", "stop", "include_stop_str_in_output",
-    "return_token_ids", "logprobs", "cache_salt",
+    "return_token_ids", "logprobs", "cache_salt", "priority",
 }  # fmt: skip
 _CHAT_FIELDS = {
-    "model", "messages", "max_tokens", "seed", "temperature", "stream", "stream_options", "cache_salt", "stop",
+    "model", "messages", "max_tokens", "seed", "temperature", "stream", "stream_options", "cache_salt", "priority",
+    "stop",
 }  # fmt: skip
 
 Writes = Callable[[str, int], str]
