@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from calibrator.choose import Ground, Target
+from calibrator.choose import Ground, Scope, Target
 from calibrator.planning import seen
 from calibrator.stats.certificates import Labels
 from calibrator.stats.paths import Rule
 from calibrator.stats.results import Floats, Integers, risk_left
+from calibrator.walk import beliefs, best_walk
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,10 +71,14 @@ _LEAST_SPREAD: Final = 1e-4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Focus:
-    """The part of a path that is worth testing, and the cells that it changes: the only ones worth labelling."""
+    """The part of a path that is worth testing, and the cells that it changes: the only ones worth labelling.
+
+    ``beyond`` are the rules of the path after it.
+    """
 
     path: tuple[Rule, ...]
     cells: NDArray[np.bool_]
+    beyond: tuple[Rule, ...] = ()
 
 
 def focus(
@@ -81,21 +86,34 @@ def focus(
 ) -> tuple[Ground, Focus]:
     """The ground in the order that a pilot suggests, and the part of its path with the most to be expected.
 
-    A ground that ``is_ordered`` keeps its order, and the pilot only says how much of the path is worth testing.
-
     That is the beginning of the path whose saving, times the chance that it is certified with the labels
     that are left, all spent in the cells that it changes, is largest.
+
+    A ground that ``is_ordered`` has an order of its own, which is kept unless more is to be expected of the pilot's:
+    where arms differ in kind, the dearer of two is not always the better, as an expected order takes it to be.
     """
     losses = expected_losses(pilot)
-    ordered = ground if is_ordered else replace(ground, risk=losses.means)
-    path = ordered.path()
+    by_pilot = replace(ground, risk=losses.means)
+    if is_ordered and target.scope is not Scope.CELL:
+        ways = (ground, by_pilot)
+        believed = beliefs(pilot, losses.means, losses.variances)
+        found = [best_walk(each, each.path(), believed, target, labels_left) for each in ways]
+        best = int(np.argmax([each.saving for each in found]))
+        return ways[best], _focus(ways[best], ways[best].path(), found[best].places)
+    way = ground if is_ordered else by_pilot
+    path = way.path()
     worth = [
         (1 - ground.relative_cost(rule)) * _chance(ground, pilot, losses, rule, target=target, labels_left=labels_left)
         for rule in path
     ]
-    end = int(np.argmax(worth)) + 1 if worth else 0
+    return way, _focus(way, path, tuple(range(int(np.argmax(worth)) + 1)) if worth else ())
+
+
+def _focus(ground: Ground, path: tuple[Rule, ...], places: tuple[int, ...]) -> Focus:
+    """The rules at these places of a path."""
+    end = places[-1] + 1 if places else 0
     changed = np.asarray(path[end - 1] if end else ground.everywhere) != ground.reference
-    return ordered, Focus(path[:end], changed)
+    return Focus(tuple(path[place] for place in places), changed, path[end:])
 
 
 def _chance(

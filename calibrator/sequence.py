@@ -99,6 +99,10 @@ class Stage:
     left: int
 
 
+_NOTHING_CHEAPER: Final = "no arm is cheaper than the reference, so there is nothing to choose"
+_HOPELESS: Final = "after the pilot there was no chance left to certify anything"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plan:
     """What the pilot led to: the path, the rows to test in their order, and the arms that each cell needs."""
@@ -126,12 +130,12 @@ def proceed(trial: Trial, *, is_over: bool = False) -> Stage | Ending | Nothing:
         return Stage(missing, left=int(np.isnan(trial.table.scores).sum()))
     plan = _planned(trial, rows)
     if not plan.found.path:
-        return _ended(trial, plan, (), "no arm is cheaper than the reference, so there is nothing to choose")
+        return _ended(trial, plan, (), _HOPELESS if plan.ground.path() else _NOTHING_CHEAPER)
     sizes = _sizes(trial, plan)
     if not sizes:
         return _ended(trial, plan, (), "the items that are left are too few to show anything")
     if _chance(trial, plan, plan.pilot, plan.found.path[0]) < HOPELESS:
-        return _ended(trial, plan, (), "after the pilot there was no chance left to certify anything")
+        return _ended(trial, plan, (), _HOPELESS)
     looks: list[Look] = []
     for size, confidence in sizes:
         tested = plan.tested[:size]
@@ -171,23 +175,22 @@ def _planned(trial: Trial, rows: Integers) -> _Plan:
     pilot = _labels(trial, rows, np.ones((len(table.cells), len(table.arms)), dtype=bool))
     has_order = has_difficulty(table.cells)
     ordered, found = focus(ground, pilot, trial.target, len(rest), is_ordered=has_order)
-    found = _further(trial, ordered, found, pilot, len(rest))
+    found = _further(trial, found, pilot, len(rest))
     needs = _needs(table, found, trial.reference)
     tested = rest[found.cells[table.cell[rest]]]
     return _Plan(ordered, found, tested[: _affordable(trial, rows, tested, needs)], needs, pilot)
 
 
-def _further(trial: Trial, ground: Ground, found: Focus, pilot: Labels, labels: int) -> Focus:
+def _further(trial: Trial, found: Focus, pilot: Labels, labels: int) -> Focus:
     """The focus with the steps after it that take no label away from it: those in the cells that it changes anyway.
 
     Their arms are cheaper than what is asked there in any case. Where every cell is promised for itself, all
     steps are taken.
     """
-    path = ground.path()
-    if trial.target.scope is Scope.CELL and path:
+    if trial.target.scope is Scope.CELL and (path := (*found.path, *found.beyond)):
         return Focus(path, _changed(path, trial.reference))
     further = list(found.path)
-    for rule in path[len(further) :]:
+    for rule in found.beyond:
         chance = seen(pilot, rule).power(trial.target.loss_at_most, trial.target.confidence, labels)
         if (_changed([rule], trial.reference) & ~found.cells).any() or chance < HOPELESS:
             break
@@ -293,9 +296,12 @@ def _ended(trial: Trial, plan: _Plan, looks: tuple[Look, ...], reason: str) -> E
 def _without_a_look(trial: Trial, plan: _Plan) -> Choice:
     """Nothing is certified; what the first step would take is told from the pilot."""
     nothing = choose(plan.ground, plan.pilot, trial.target, ())
-    if not plan.found.path:
+    path = plan.found.path or plan.ground.path()
+    if not path:
         return nothing
-    rule = plan.found.path[0]
-    each = float(plan.ground.weights @ (plan.ground.costs * plan.needs).sum(axis=1))
+    rule, needs = path[0], plan.needs
+    if not plan.found.path:
+        needs = _needs(trial.table, Focus((rule,), _changed([rule], trial.reference)), trial.reference)
+    each = float(plan.ground.weights @ (plan.ground.costs * needs).sum(axis=1))
     short = labels_short(plan.pilot, rule, trial.target.loss_at_most, trial.target.confidence, each)
     return replace(nothing, shortage=short)

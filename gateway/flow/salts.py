@@ -19,8 +19,8 @@ class Salts:
 
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
-    def of(self, key_id: str) -> str:
-        """The salt of a key."""
+    def of(self, key_id: str, *apart: str) -> str:
+        """The salt of a key, or that of one of its uses, whose caches are to be kept ``apart`` from its others."""
         return blake2b(
-            key_id.encode(), digest_size=_SALT_BYTES, key=self.secret[:64], person=b"ponder salt"
+            "\0".join((key_id, *apart)).encode(), digest_size=_SALT_BYTES, key=self.secret[:64], person=b"ponder salt"
         ).hexdigest()

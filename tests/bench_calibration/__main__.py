@@ -1,14 +1,21 @@
-"""The command ``python -m tests.bench_calibration``: calibrate recorded tables again and again, and write the page."""
+"""The command ``python -m tests.bench_calibration``: calibrate recorded tables again and again, and write the page.
+
+It takes an hour. With ``--kept FOLDER`` every part that is measured is kept there, and taken from there the next time:
+so one can go on where another was killed, and with ``--part`` times can be measured when nothing else runs.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from calibrator.choose import Scope, Target
 from calibrator.comparison import resplit
@@ -19,7 +26,7 @@ from tests.bench_calibration import replaying, temporal
 from tests.bench_calibration.page import Findings, Measured, write
 from tests.bench_calibration.replaying import Replays
 from tests.bench_calibration.scale import measure_scale
-from tests.bench_calibration.stored import measure_stored
+from tests.bench_calibration.stored import Stored, fill_stored, measure_stored
 from tests.bench_calibration.temporal import Fate
 
 ROOT: Final = Path(__file__).parents[2]
@@ -32,6 +39,11 @@ _EXPLORED: Final = 0.05
 _REQUESTS: Final = 2_000
 
 
+_PARTS: Final = ("choices", "replays", "fates", "scale", "filled", "stored")
+_LARGE: Final = frozenset({"scale", "filled", "stored"})
+_Part = TypeVar("_Part")
+
+
 def main() -> int:
     """Measure everything, and write the page."""
     options = _options().parse_args()
@@ -40,14 +52,49 @@ def main() -> int:
         sys.stderr.write(f"there is no {folder}: name the folder of data by PONDER_DATA or --data\n")
         return 2
     runs: int = options.resplits
-    measured = [*_code(folder, runs), *_knowledge(folder, runs)]
-    replays = _replays(folder, runs)
-    fates = _later(folder, runs)
-    scale = None if options.no_scale else measure_scale(options.rows)
-    stored = () if options.no_scale else measure_stored(options.rows)
-    write(Findings(measured, scale, stored, replays, fates), options.write)
+    wanted = options.part or [each for each in _PARTS if not (options.no_scale and each in _LARGE)]
+    kept = _Kept(options.kept, frozenset(wanted))
+    measured = kept.part("choices", lambda: [*_code(folder, runs), *_knowledge(folder, runs)])
+    replays = kept.part("replays", lambda: _replays(folder, runs))
+    fates = kept.part("fates", lambda: _later(folder, runs))
+    scale = kept.part("scale", lambda: measure_scale(options.rows))
+    stored = _stored(kept, options.rows)
+    if measured is None:
+        sys.stderr.write("no page is written without the part choices\n")
+        return 0
+    write(Findings(measured, scale, stored or (), replays or (), fates or ()), options.write)
     sys.stderr.write(f"written: {options.write / 'calibration.md'}\n")
     return 0
+
+
+def _stored(kept: _Kept, size: int) -> list[Stored] | None:
+    """Databases that are filled, which takes long and need not be quiet, and then the commands on them."""
+    with tempfile.TemporaryDirectory(prefix="ponder-bench-") as name:
+        folder = Path(name) if kept.folder is None else kept.folder / "databases"
+        filled = kept.part("filled", lambda: fill_stored(size, folder))
+        return None if filled is None else kept.part("stored", lambda: measure_stored(filled, folder))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Parts that were measured, in a folder or nowhere, and those that may be measured now."""
+
+    folder: Path | None
+    wanted: frozenset[str]
+
+    def part(self, name: str, measure: Callable[[], _Part]) -> _Part | None:
+        """The part as it was kept, or measured; None where it was not, and is not wanted."""
+        file = None if self.folder is None else self.folder / f"{name}.pickle"
+        if file is not None and file.exists():
+            found: _Part = pickle.loads(file.read_bytes())
+            return found
+        if name not in self.wanted:
+            return None
+        measured = measure()
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(pickle.dumps(measured))
+        return measured
 
 
 def _options() -> argparse.ArgumentParser:
@@ -58,7 +105,9 @@ def _options() -> argparse.ArgumentParser:
     )  # fmt: skip
     options.add_argument("--resplits", type=int, default=300, help="of each question (300)")
     options.add_argument("--rows", type=int, default=1_000_000, help="outcomes of the table that is made for scale")
-    options.add_argument("--no-scale", action="store_true", help="leave the large table out")
+    options.add_argument("--no-scale", action="store_true", help="leave the large tables out")
+    options.add_argument("--part", action="append", choices=_PARTS, help="measure this part alone; may be repeated")
+    options.add_argument("--kept", type=Path, help="the folder where parts are kept, and taken from")
     options.add_argument("--write", type=Path, default=ROOT / "docs" / "results", help="where the page goes")
     return options
 

@@ -40,10 +40,14 @@ def main() -> int:
         stages: dict[str, Any] = json.loads(state.read_text("utf-8")) if state.exists() else {}
         if stages.get("weights") != bed.weights:
             stages = {"weights": bed.weights}
+
+        def keep(found: Mapping[str, Any]) -> None:
+            stages.update(found)
+            state.write_text(json.dumps(stages), "utf-8")
+
         for name in options.stage or STAGES:
             if name in _STAGES:
-                stages |= _STAGES[name](run, stages)
-                state.write_text(json.dumps(stages), "utf-8")
+                _STAGES[name](run, stages, keep)
         if options.write:
             write(run, stages, options.write)
             say(f"written: {options.write / 'search.md'}")
@@ -71,27 +75,30 @@ def _options() -> argparse.ArgumentParser:
     return options
 
 
-def _table(run: Run, _stages: Mapping[str, Any]) -> dict[str, Any]:
+_Keep = Callable[[Mapping[str, Any]], None]
+
+
+def _table(run: Run, _stages: Mapping[str, Any], keep: _Keep) -> None:
     for operations in run.operations:
         for arm in arms.names(arms.TABLE, has_large=run.bed.has_large):
             if not run.arms or arm in run.arms:
                 run.measure(arm, "test", operations, run.problems)
-    return {"table": True}
+    keep({"table": True})
 
 
-def _adaptive(run: Run, _stages: Mapping[str, Any]) -> dict[str, Any]:
-    return {"adaptive": adaptive.measure(run)}
+def _adaptive(run: Run, _stages: Mapping[str, Any], keep: _Keep) -> None:
+    keep({"adaptive": adaptive.measure(run)})
 
 
-def _driver(run: Run, _stages: Mapping[str, Any]) -> dict[str, Any]:
-    return {"driver": driver.measure(run)}
+def _driver(run: Run, _stages: Mapping[str, Any], keep: _Keep) -> None:
+    keep({"driver": driver.measure(run)})
 
 
-def _peer(run: Run, stages: Mapping[str, Any]) -> dict[str, Any]:
-    return {"its_hub": peer.measure(run, stages.get("its_hub", {}))}
+def _peer(run: Run, stages: Mapping[str, Any], keep: _Keep) -> None:
+    peer.measure(run, stages.get("its_hub", {}), lambda found: keep({"its_hub": found}))
 
 
-_STAGES: Final[Mapping[str, Callable[[Run, Mapping[str, Any]], dict[str, Any]]]] = {
+_STAGES: Final[Mapping[str, Callable[[Run, Mapping[str, Any], _Keep], None]]] = {
     "table": _table,
     "adaptive": _adaptive,
     "driver": _driver,

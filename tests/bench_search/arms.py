@@ -42,6 +42,7 @@ TABLE: Final[Mapping[str, Arm]] = {
     "greedy": _SMALL,
     "majority of 8": {**_SMALL, **_VOTE, "stop": "never"},
     "vote 8": {**_SMALL, **_VOTE},
+    "vote 8, gives up": {**_SMALL, **_VOTE, "futile_after": 4},
     "best of 4": best_of(4),
     "best of 8": best_of(8),
     "best of 16": best_of(16),
@@ -62,7 +63,7 @@ TABLE: Final[Mapping[str, Arm]] = {
 """The rows of the table. ``majority of 8`` and ``large`` are what others are compared with."""
 UNIFORM: Final[Mapping[int, str]] = {count: f"uniform {count}" for count in (1, 2, 4, 8, 16)}
 """Best-of-N that stops for nothing. The first draws of the largest are those of every smaller one."""
-REPAIRS: Final[Mapping[int, str]] = {count: f"repair, {count} rounds" for count in (1, 3, 6, 12)}
+REPAIRS: Final[Mapping[int, str]] = {count: f"repair, {count} rounds" for count in (1, 2, 3, 4, 5, 6, 8, 10, 12)}
 """What adaptive allocation chooses from beside best-of-N that stops early."""
 _HELPERS: Final[Mapping[str, Arm]] = {
     "checked": {**_SMALL, "strategy": "greedy", "verifier": "prm"},

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import yaml
 
 from tests.bench_search import arms
@@ -39,13 +41,27 @@ class Bed:
         """Write a policy, before the gateway is asked by it."""
         write_policy(self.gateway.home, policy)
 
+    def new_key(self) -> str:
+        """A virtual key of its own for what is measured: neither vLLM's prefix cache nor scores are shared."""
+        admin = (self.gateway.home / "admin.key").read_text("utf-8").strip()
+        asked = {"name": f"cell-{time.monotonic_ns()}", "may_override": True}
+        headers = {"authorization": f"Bearer {admin}"}
+        answer = httpx.post(f"{self.gateway.address}/admin/keys", json=asked, headers=headers, timeout=30)
+        secret: str = answer.raise_for_status().json()["secret"]
+        return secret
+
 
 @contextmanager
-def laid(weights: Path, folder: Path) -> Iterator[Bed]:
-    """Start everything, and end it with the block."""
+def laid(
+    weights: Path, folder: Path, *, models: Sequence[str] = ("small", "large"), flags: Sequence[str] = ()
+) -> Iterator[Bed]:
+    """Start those of the models whose weights there are, and all beside them; end it with the block.
+
+    ``flags`` are vLLM's.
+    """
     # One thread for each server: more of them wait for each other on models as small as these.
     os.environ.update(OMP_NUM_THREADS="1", VLLM_CPU_OMP_THREADS_BIND="nobind")
-    reads = {name: name for name in ("small", "large") if (weights / name / "config.json").exists()}
+    reads = {name: name for name in models if (weights / name / "config.json").exists()}
     reads[VERIFIER] = arms.HEAD["model"]
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -54,7 +70,9 @@ def laid(weights: Path, folder: Path) -> Iterator[Bed]:
 
         def begin(name: str) -> Vllm:
             log = folder / f"vllm-{name}.log"
-            return stack.enter_context(serving(weights / reads[name], name, log, "--enable-prompt-tokens-details"))
+            return stack.enter_context(
+                serving(weights / reads[name], name, log, "--enable-prompt-tokens-details", *flags)
+            )
 
         servers = dict(zip(reads, pool.map(begin, reads), strict=True))
         addresses = {name: server.address for name, server in servers.items()}

@@ -121,20 +121,22 @@ def outdone(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-VOTERS: Final[Mapping[str, str]] = {"small": "", "large": "large, "}
-"""By model, how the rows of its votes begin."""
+VOTES: Final[Mapping[str, tuple[str, str]]] = {
+    "the small model": ("vote 8", "majority of 8"),
+    "the small model, giving up after 4 that all disagree": ("vote 8, gives up", "majority of 8"),
+    "the large model": ("large, vote 8", "large, majority of 8"),
+}
+"""The rows of adaptive votes, and of what each is compared with."""
 
 
-def voting(rows: Mapping[int, Sequence[Row]], model: str) -> tuple[Estimate, Estimate] | None:
+def voting(rows: Mapping[int, Sequence[Row]], name: str) -> tuple[Estimate, Estimate] | None:
     """Adaptive voting beside the majority of 8, over all difficulties: points of accuracy, and the share of tokens."""
-    beginning = VOTERS[model]
+    adaptive, full = VOTES[name]
     one: list[Attempt] = []
     other: list[Attempt] = []
     for each in rows.values():
         by_arm = {row.arm: row.attempts for row in each}
-        for left, right in zip(
-            by_arm.get(f"{beginning}vote 8", ()), by_arm.get(f"{beginning}majority of 8", ()), strict=False
-        ):
+        for left, right in zip(by_arm.get(adaptive, ()), by_arm.get(full, ()), strict=False):
             one.append(left)
             other.append(right)
     if not one:
@@ -232,13 +234,13 @@ def verdicts(run: Run, rows: Mapping[int, Sequence[Row]], stages: Mapping[str, A
             name = f"adaptive allocation, difficulty {each.kind}: tokens beside uniform best-of-N at equal accuracy"
             said = f"{show(each.token_share)}, {signed(each.points)} points"
             judged.append(Verdict(name, "≤ 0.30", said, each.token_share.value <= 0.3 and each.points.high >= 0))
-    for model in VOTERS:
-        votes = voting(rows, model)
+    for voter in VOTES:
+        votes = voting(rows, voter)
         if votes is not None:
             points, tokens = votes
             said = f"{show(tokens)}, {signed(points)} points"
             met = tokens.value <= 0.45 and points.value >= -0.5
-            name = f"adaptive voting of the {model} model beside its majority of 8: tokens"
+            name = f"adaptive voting of {voter}, beside its majority of 8: tokens"
             judged.append(Verdict(name, "≤ 0.45 at ≥ −0.5 points", said, met))
     if "driver" in stages:
         speed, gone = driver_ratio(stages["driver"]), stages["driver"]["gone_ms"]

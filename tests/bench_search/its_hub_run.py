@@ -28,7 +28,6 @@ from its_hub.core.orchestrator import LMOrchestrator
 from tests.reasoner.prompts import messages, prompt
 from tests.reasoner.tasks import parse, stated_answer
 
-TEMPERATURE = 0.8
 BEAM_WIDTH = 4
 
 
@@ -96,14 +95,14 @@ class RewardModel:
         return 1 / (1 + math.exp(self._weights["token"] * math.log1p(-token) - odds))
 
 
-def algorithm(name: str, judge: RewardModel, depth: int) -> Any:
+def algorithm(name: str, judge: RewardModel, depth: int, temperature: float) -> Any:
     """One of its algorithms, with its defaults where the test bed does not ask for others."""
     many = LMOrchestrator(max_concurrency=-1)  # vLLM queues by itself
     steps = StepGeneration(
         max_steps=depth,
         step_token="\n",
         stop_token="A:",
-        temperature=TEMPERATURE,
+        temperature=temperature,
         include_stop_str_in_output=True,
     )
     made = {
@@ -122,12 +121,16 @@ async def run(task: dict[str, Any]) -> None:
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         CountingModel(
-            f"{task['model']}/v1", "none", "small", temperature=TEMPERATURE, max_completion_tokens=task["max_tokens"]
+            f"{task['model']}/v1",
+            "none",
+            "small",
+            temperature=task["temperature"],
+            max_completion_tokens=task["max_tokens"],
         ) as model,
     ):
         model.spending = spending = Spending()
         judge = RewardModel(session, task["judge"], task["weights"], spending)
-        chosen = algorithm(task["algorithm"], judge, task["depth"])
+        chosen = algorithm(task["algorithm"], judge, task["depth"], task["temperature"])
         by_steps = task["algorithm"] in ("beam", "particle filtering")
 
         async def solve(question: str) -> None:

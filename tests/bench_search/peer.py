@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +27,15 @@ RUNS: Final = (
 )
 """Its algorithms with their budgets: how many generations there are at a time."""
 _SEED: Final = 1
+_FREELY: Final = 0.8
+"""The temperature of what is not voted on, as ours."""
 
 
-def measure(run: Run, known: Mapping[str, Any]) -> dict[str, Any]:
-    """What its algorithms come to: for each, and each difficulty, tokens as the servers told them."""
+def measure(run: Run, known: Mapping[str, Any], keep: Callable[[Mapping[str, Any]], None]) -> None:
+    """Measure what its algorithms come to at each difficulty, tokens as the servers told them.
+
+    ``keep`` is given all that is known, after each of them.
+    """
     if not (ENVIRONMENT / "bin" / "python").exists():
         raise RuntimeError("there is no .venv-its; `make bench-search` builds it")
     found = dict(known)
@@ -39,12 +44,12 @@ def measure(run: Run, known: Mapping[str, Any]) -> dict[str, Any]:
             name = f"{algorithm} {budget}, {operations}"
             if len(found.get(name, {}).get("right", ())) < run.problems:
                 found[name] = _one(run, algorithm, budget, operations)
+                keep(found)
                 kept = found[name]
                 say(
                     f"its-hub, {name} operations: {sum(kept['right'])} of {len(kept['right'])} right, "
                     f"{kept['written']:.0f} written and {kept['read']:.0f} read each, {kept['wall_s']:.2f} s each"
                 )
-    return found
 
 
 def _one(run: Run, algorithm: str, budget: int, operations: int) -> dict[str, Any]:
@@ -58,6 +63,7 @@ def _one(run: Run, algorithm: str, budget: int, operations: int) -> dict[str, An
         "weights": arms.HEAD["weights"],
         "depth": arms.DEPTH,
         "max_tokens": arms.OUTPUT_TOKENS,
+        "temperature": arms.VOTES_AT if algorithm == "self-consistency" else _FREELY,
         "at_once": AT_ONCE,
         "seed": _SEED,
         "questions": [each.question for each in chosen],

@@ -16,7 +16,7 @@ from tests.bench_search.asking import AT_ONCE
 from tests.bench_search.charts import Point, chart
 from tests.bench_search.figures import share
 from tests.bench_search.findings import (
-    VOTERS,
+    VOTES,
     Row,
     allocated,
     cache_shares,
@@ -59,7 +59,7 @@ def page(run: Run, rows: Mapping[int, Sequence[Row]], stages: Mapping[str, Any])
         lines = [
             f"| {one.name} | {one.target} | {one.measured} | {'yes' if one.is_met else '**no**'} |" for one in judged
         ]
-        parts += ["## Targets", _grid("target | asked for | measured, with 95% intervals | met", lines)]
+        parts += ["## Targets", grid("target | asked for | measured, with 95% intervals | met", lines)]
     if rows:
         parts += ["## Strategies", _STRATEGIES, *(_table(operations, each) for operations, each in rows.items())]
         parts += _voting(rows)
@@ -93,21 +93,23 @@ def _head(run: Run) -> str:
 
 
 def _versions(run: Run) -> str:
-    vllm = _version(ENVIRONMENT / "bin" / "python", "vllm")
+    vllm = version(ENVIRONMENT / "bin" / "python", "vllm")
     own = importlib.metadata.version("ponder")
     digests = ", ".join(f"{name} {digest}" for name, digest in run.bed.weights.items())
-    its = _version(peer.ENVIRONMENT / "bin" / "python", "its_hub")
+    its = version(peer.ENVIRONMENT / "bin" / "python", "its_hub")
     return f"{_LIKELIHOOD}\n\nVersions: Ponder {own}, vLLM {vllm}, its-hub {its}; digests of the weights: {digests}."
 
 
-def _version(python: Path, name: str) -> str:
+def version(python: Path, name: str) -> str:
+    """The version of a package in an environment of its own."""
     if not python.exists():
         return "not installed"
     asked = f"import importlib.metadata as m; print(m.version({name!r}))"
     return subprocess.run([str(python), "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _grid(heads: str, lines: Sequence[str]) -> str:
+def grid(heads: str, lines: Sequence[str]) -> str:
+    """A table of Markdown: the heads, and lines that are rows already."""
     columns = heads.count("|") + 1
     return "\n".join([f"| {heads} |", "| --- " * columns + "|", *lines])
 
@@ -134,7 +136,7 @@ def _table(operations: int, rows: Sequence[Row]) -> str:
     note += f" {failed} requests failed, and count as wrong." if failed else ""
     heads = "strategy | problems | right, % | written | read | × | seconds | any draw right, % | by lot, %"
     picture = f"![Accuracy against compute](search-{operations}.svg)"
-    return f"### {operations} operations\n\n{_grid(heads, lines)}{note}\n\n{picture}"
+    return f"### {operations} operations\n\n{grid(heads, lines)}{note}\n\n{picture}"
 
 
 def _points(rows: Sequence[Row]) -> list[Point]:
@@ -148,10 +150,10 @@ def _family(arm: str) -> str:
 
 
 def _voting(rows: Mapping[int, Sequence[Row]]) -> list[str]:
-    found = {model: votes for model in VOTERS if (votes := voting(rows, model)) is not None}
+    found = {name: votes for name in VOTES if (votes := voting(rows, name)) is not None}
     told = [
-        f"The {model} model: {signed(points)} points of accuracy, at {show(tokens)} of the tokens."
-        for model, (points, tokens) in found.items()
+        f"{name[0].upper()}{name[1:]}: {signed(points)} points of accuracy, at {show(tokens)} of the tokens."
+        for name, (points, tokens) in found.items()
     ]
     if not told:
         return []
@@ -178,7 +180,7 @@ def _matched(run: Run, rows: Mapping[int, Sequence[Row]]) -> list[str]:
             "half of the problems and judged on the other, both ways. The reward model's work counts, its training "
             "does not."
         ),
-        _grid("operations | R | work allowed | picked | small with search, % | large, % | points", lines),
+        grid("operations | R | work allowed | picked | small with search, % | large, % | points", lines),
     ]
 
 
@@ -204,7 +206,7 @@ def _adaptive(run: Run, tuned: Mapping[str, Any]) -> str:
         f"fewest tokens that were right as often on the validation problems: {choice}. The predictor is a logistic "
         "regression on counts of operations and sizes of numbers, fitted to pass rates on the training split; it names "
         f"the same difficulty as the number of operations for {tuned['agreement']:.0%} of the test problems.\n\n"
-        + _grid("allocation | right, % | written | read | points | share of the tokens", lines)
+        + grid("allocation | right, % | written | read | points | share of the tokens", lines)
     )
 
 
@@ -219,7 +221,7 @@ def _driver(found: Mapping[str, Any], rows: Mapping[int, Sequence[Row]]) -> str:
         f"The majority of 8 on {found['problems']} problems of 8 operations a round: every draw as a bare request of "
         f"an asyncio load generator, or as a draw of the gateway's search; {found['at_once']} at a time both ways, "
         "counted by vLLM. Everything shares the machine's cores: what the gateway computes, the model does not.\n\n"
-        + _grid("round | bare, tokens/s | search, tokens/s | ratio", lines)
+        + grid("round | bare, tokens/s | search, tokens/s | ratio", lines)
         + f"\n\nOver all rounds {show(driver_ratio(found))}. When a client leaves in the middle of a search of 8 "
         "draws, "
         f"none of them runs in the engine any more after {median(gone):.0f} ms (median of {len(gone)}; most "
@@ -254,7 +256,7 @@ def _peer(run: Run, rows: Mapping[int, Sequence[Row]], found: Mapping[str, Any])
         "answers are compared by the stated number. Beside each stands our arm with the fewest tokens of those that "
         "are right at least as often on the same problems; ratios below 1 are in our favour. Ours pay for the gateway "
         "(HTTP, record, ledger) on the same two cores, its-hub does not.\n\n"
-        + _grid(
+        + grid(
             "operations | its-hub | problems | right, % | written | read | seconds | ours at that accuracy, % | "
             "tokens, ratio | seconds, ratio",
             lines,

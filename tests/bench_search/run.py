@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
-import httpx
-
 from tests.bench_search import arms
 from tests.bench_search.asking import AT_ONCE, Cell, ask_all
 from tests.bench_search.attempts import Attempt, Kept
@@ -51,21 +49,11 @@ class Run:
         if missing:
             started = time.monotonic()
             cell = Cell(setting, arm, split, operations)
-            key = self._new_key()
+            key = self.bed.new_key()
             made = ask_all(self.bed, cell, missing, key=key, model=model or f"arm:{arms.slug(arm)}", hints=hints)
             self.kept.add(made)
             say(_told(cell, made, time.monotonic() - started))
         return [self.kept.attempts[(setting, arm, each.question)] for each in chosen]
-
-    def _new_key(self) -> str:
-        """A virtual key of its own for each cell: neither vLLM's prefix cache nor scores are shared with others."""
-        gateway = self.bed.gateway
-        admin = (gateway.home / "admin.key").read_text("utf-8").strip()
-        asked = {"name": f"cell-{time.monotonic_ns()}", "may_override": True}
-        headers = {"authorization": f"Bearer {admin}"}
-        answer = httpx.post(f"{gateway.address}/admin/keys", json=asked, headers=headers, timeout=30)
-        secret: str = answer.raise_for_status().json()["secret"]
-        return secret
 
 
 def problems(split: Split, operations: int, count: int) -> list[Problem]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibrator.choose import Target
+from calibrator.choose import Scope, Target
 from calibrator.pilot import expected_losses, focus
 from calibrator.stats.certificates import Labels
 from calibrator.trial import draw
@@ -46,3 +46,42 @@ def test_labels_are_spent_where_something_can_be_certified() -> None:
     assert found.cells.tolist() == [True, False, True, False]
     assert found.path[-1] == (0, DEAR, 0, DEAR)
     assert ordered.path()[: len(found.path)] == found.path
+
+
+def test_an_arm_that_is_dearer_and_worse_stands_in_nobodys_way() -> None:
+    """Between reference and a cheap arm that loses nothing, the path has no stop at a middle one that loses much."""
+    known = labels(400, lost={(cell, 1): 0.3 for cell in range(4)})
+    _, found = focus(ground(), known, Target(0.05, 0.9), 600, is_ordered=True)
+    assert found.path[-1] == (0, 0, 0, 0)
+    assert not any(1 in rule for rule in found.path)
+
+
+def test_an_order_of_its_own_is_kept_while_nothing_speaks_against_it() -> None:
+    """Where every arm is as good, all steps of the expected order stay: each is something to fall back on."""
+    ordered, found = focus(ground(), labels(400), Target(0.2, 0.9), 600, is_ordered=True)
+    assert ordered.path() == ground().path()
+    assert (*found.path, *found.beyond) == ground().path()
+
+
+def test_the_pilots_order_is_taken_where_more_is_to_be_expected_of_it() -> None:
+    """Cells in which the expectation begins, and where much is lost, come last or not at all."""
+    known = labels(400, lost={(cell, arm): 0.5 for cell in (0, 2) for arm in (0, 1)})
+    ordered, found = focus(ground(), known, Target(0.05, 0.9), 600, is_ordered=True)
+    assert ordered.path() != ground().path()
+    assert found.path[-1] == (DEAR, 0, DEAR, 0)
+
+
+def test_where_each_cell_is_promised_for_itself_the_order_stays() -> None:
+    """The steps of a cell are then those of the ground's own path, whatever the pilot saw."""
+    known = labels(400, lost={(cell, 1): 0.3 for cell in range(4)})
+    ordered, found = focus(ground(), known, Target(0.05, 0.9, Scope.CELL), 600, is_ordered=True)
+    assert ordered.path() == ground().path()
+    assert (*found.path, *found.beyond) == ground().path()
+
+
+def test_a_step_with_hardly_a_chance_is_no_end_to_make_for() -> None:
+    """Its arms would be asked of every item that is left, mostly for nothing."""
+    known = labels(160, lost={(cell, arm): 0.3 for cell in (1, 3) for arm in (0, 1)})
+    _, found = focus(ground(), known, Target(0.05, 0.9), 600)
+    assert found.path == ((0, DEAR, DEAR, DEAR), (0, DEAR, 0, DEAR))
+    assert found.beyond
