@@ -19,6 +19,7 @@ from gateway.adapters.batch_wire import read_object
 from gateway.adapters.transport import Transport
 from gateway.commands.running import caller_key, url_of
 from gateway.dialects.json_bytes import dumps, loads
+from gateway.domain.ask import CALIBRATION
 from gateway.domain.money import ZERO, Usd, show, usd
 from gateway.errors import (
     ConfigurationError,
@@ -29,7 +30,7 @@ from gateway.errors import (
     UpstreamRefused,
     UpstreamTimedOut,
 )
-from gateway.ports import UpstreamCall
+from gateway.ports import BatchResult, UpstreamCall
 from gateway.settings import Places, Settings
 
 KEY: Final = "PONDER_CALIBRATOR_KEY"
@@ -41,6 +42,11 @@ _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 _READY_S: Final = 10.0
 _NO_ANSWER: Final = ""
+NO_LATENCY_S: Final = 0.0
+"""Of an answer that came in a batch: how long it took says nothing of the arm."""
+_OK: Final = 200
+_REFUSED: Final = (400, 413, 422)
+"""Statuses by which a model refuses an ask. Others are about the key, or may pass."""
 _OUR_FAULTS: Final = frozenset(
     ("conflict", "invalid_request", "not_allowed", "not_found", "unknown_model", "unpriced_model")
 )
@@ -87,6 +93,22 @@ class Wanted:
     run_id: str
     max_cost: Usd
     deadline_s: float
+
+
+def batched_body(wanted: Wanted) -> dict[str, Any]:
+    """The ask as a line of a batch has it. It names no ceiling: a provider's batches would know nothing of it."""
+    return {"model": _model(wanted), **wanted.item.body, "ponder": {"tags": _tags(wanted)}}
+
+
+def read_late(result: BatchResult, cost: Usd | None) -> Answer | Failure | None:
+    """What a batch says to an ask; None where it says nothing of the arm, and a live ask may."""
+    if result.body is None:
+        return None
+    if result.status == _OK:
+        answer = read_object("gateway", "a batch's result", result.body)
+        return Answer(_text(answer), cost, _tokens(answer), NO_LATENCY_S, result.request_id)
+    is_of_model = result.status in _REFUSED and _told(result.body)[0] not in _OUR_FAULTS
+    return Failure(f"refused ({result.status})", cost, NO_LATENCY_S) if is_of_model else None
 
 
 class Asking:
@@ -167,18 +189,37 @@ class Asking:
         )
 
 
+def batch_asking(where: Places, settings: Settings, environment: Mapping[str, str]) -> Transport:
+    """The connection to the gateway's batches, which speak as OpenAI's do. Raises ConfigurationError without a key."""
+    url, key = _gateway(where, settings, environment)
+    headers = {"authorization": f"Bearer {key}"}
+    return Transport(name="gateway", base_url=f"{url}/v1", headers=headers, connections=1)
+
+
+def _gateway(where: Places, settings: Settings, environment: Mapping[str, str]) -> tuple[str, str]:
+    key = environment.get(KEY) or caller_key(where, environment)
+    return settings.calibration.gateway_url or url_of(where), key
+
+
 def asking(where: Places, settings: Settings, environment: Mapping[str, str], *, patience_s: float) -> Asking:
     """The gateway of this configuration. Raises ConfigurationError where there is no key for it."""
-    of = settings.calibration
-    key = environment.get(KEY) or caller_key(where, environment)
-    return Asking(of.gateway_url or url_of(where), key, connections=of.concurrency, patience_s=patience_s)
+    url, key = _gateway(where, settings, environment)
+    return Asking(url, key, connections=settings.calibration.concurrency, patience_s=patience_s)
 
 
 def _body(wanted: Wanted) -> dict[str, Any]:
-    ponder: dict[str, Any] = {"tags": {"calibration": wanted.run_id}}
+    ponder: dict[str, Any] = {"tags": _tags(wanted)}
     if wanted.max_cost > ZERO:
         ponder["max_cost_usd"] = show(wanted.max_cost)
-    return {"model": f"arm:{wanted.policy}/{wanted.arm}", **wanted.item.body, "ponder": ponder}
+    return {"model": _model(wanted), **wanted.item.body, "ponder": ponder}
+
+
+def _model(wanted: Wanted) -> str:
+    return f"arm:{wanted.policy}/{wanted.arm}"
+
+
+def _tags(wanted: Wanted) -> dict[str, str]:
+    return {CALIBRATION: wanted.run_id}
 
 
 def body_bytes(wanted: Wanted) -> int:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 from calibrator.choose import Scope, Target
-from gateway.commands.policy_sources import configured, prepare, source
+from calibrator.in_force import offered, versions_in_force
+from gateway.commands.policy_sources import prepare, source
 from gateway.domain.profile import Cell
 from gateway.errors import ConfigurationError
 from gateway.flow.house import Catalog
 from gateway.policy.reading import Policy
 from gateway.policy.ready import ReadyPolicy, ReadyRule
+from gateway.settings import Places, Settings, database_url, load, places
+from gateway.store.base import Database, locate
+from gateway.store.changes import Changes
+from gateway.wiring import SystemClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +72,19 @@ class BoundPolicy:
         return self.rules[0].policy
 
 
-def bound_policy(policy: str) -> BoundPolicy:
-    """A policy by its name, file or folder. Raises ConfigurationError where no arm of it can be used."""
-    _, offered = configured()
-    found = source(policy)
-    read = found.policy()
-    ready = prepare(read, offered)
+async def bound_policy(policy: str, changes: Changes, found: Catalog) -> BoundPolicy:
+    """A policy by its name, file or folder, as it is in force. Raises ConfigurationError where no arm can be used."""
+    written = source(policy)
+    read = written.policy()
+    in_force = await versions_in_force({written.name: read}, changes, SystemClock())
+    return bind(in_force[written.name], written.file, found)
+
+
+def bind(read: Policy, file: Path, found: Catalog) -> BoundPolicy:
+    """The policy with its rules, over the models that there are. Raises ConfigurationError where none can be used."""
+    ready = prepare(read, found)
     if ready.reference is None:
-        raise ConfigurationError(f"policy {policy}: {ready.notes[0]}, so there is no reference to compare with")
+        raise ConfigurationError(f"policy {read.name}: {ready.notes[0]}, so there is no reference to compare with")
     rules = tuple(
         Bound(
             policy=ready,
@@ -85,12 +98,31 @@ def bound_policy(policy: str) -> BoundPolicy:
         for rule, written in zip(ready.rules, read.document.rules, strict=True)
         if written.calibrated is not None
     )
-    return BoundPolicy(read, found.file, rules, offered)
+    return BoundPolicy(read, file, rules, found)
 
 
 def bound_rules(policy: str) -> tuple[Bound, ...]:
     """The calibrated rules of a policy. Raises ConfigurationError where no arm of it can be used."""
-    return bound_policy(policy).rules
+    where = places(os.environ)
+    return asyncio.run(_bound(policy, where, load(where.config), os.environ)).rules
+
+
+async def _bound(policy: str, where: Places, settings: Settings, environment: Mapping[str, str]) -> BoundPolicy:
+    database = locate(database_url(where, settings))
+    changes = Changes(database)
+    try:
+        async with offered(where, settings, environment, changes) as found:
+            if _is_absent(database):
+                written = source(policy)
+                return bind(written.policy(), written.file, found)
+            return await bound_policy(policy, changes, found)
+    finally:
+        await changes.close()
+
+
+def _is_absent(database: Database) -> bool:
+    """Whether no gateway has made the database yet: then nothing was rolled back, and outcomes can be looked at."""
+    return database.is_sqlite and not Path(str(database.url.database)).exists()
 
 
 def bound_rule(policy: str, name: str | None) -> Bound:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from calibrator.items.item import Item
+from calibrator.items.item import Agreement, Item
+from calibrator.majority import agrees
 from gateway.adapters.graders.grading import Graders
 from gateway.domain.check import NamedCheck
 from gateway.domain.pricing import FREE
@@ -31,7 +32,7 @@ class Judging:
         """See that every item can be checked here, before anything is asked. Raises ConfigurationError naming one."""
         seen: set[object] = set()
         for item in items:
-            if item.check in seen:
+            if item.check in seen or isinstance(item.check, Agreement):
                 continue
             seen.add(item.check)
             if isinstance(item.check, NamedCheck):
@@ -49,10 +50,15 @@ class Judging:
                 "take one that is, or a check that is computed: math, exact, choice, regex, json_schema or code"
             )
 
-    async def score(self, item: Item, text: str) -> float:
-        """How right an answer is, by the item's check. One that no check can decide in time counts as wrong."""
+    async def score(self, item: Item, text: str, majority: str | None = None) -> float:
+        """How right an answer is, by the item's check. One that no check can decide in time counts as wrong.
+
+        ``majority`` is what the reference says to an item that has no other truth.
+        """
         if not text.strip():
             return WRONG
+        if isinstance(item.check, Agreement):
+            return RIGHT if majority is not None and agrees(text, majority) else WRONG
         try:
             verdict = await self._graders.grade(
                 item.check, item.problem, text, deadline_s=_DEADLINE_S, verifiers=self._verifiers

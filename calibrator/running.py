@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from calibrator.asking import asking
-from calibrator.binding import bound_policy
+from calibrator.asking import asking, batch_asking
+from calibrator.batches import BatchDesk
+from calibrator.binding import BoundPolicy, bound_policy
 from calibrator.conclude import Conclusion, Desk, author, conclude
+from calibrator.examining import Examining
 from calibrator.experiment import RunPlan, plan_run
+from calibrator.in_force import documents_in_force, offered
 from calibrator.insisting import insist
 from calibrator.items.gathering import gather
+from calibrator.items.item import Item
+from calibrator.items.logged import Sample, Source, draw, drawn_again, read_sample
 from calibrator.judging import Judging
 from calibrator.measure import Means, Measuring, Progress, Standstill
-from calibrator.standing import Known
+from calibrator.truths import Known
+from gateway.adapters.openai_batches import OpenAIBatches
+from gateway.adapters.transport import Transport
 from gateway.domain.experiment import ExperimentStanding, ExperimentState
 from gateway.domain.rollout import CALIBRATOR
 from gateway.errors import ConfigurationError, NotFound
+from gateway.flow.house import Catalog
 from gateway.policy.items_document import ItemsDocument
+from gateway.policy.reading import Policy
+from gateway.search.verifier_look import Evidence
 from gateway.settings import Places, Settings, database_url
 from gateway.store.base import locate
 from gateway.store.changes import Changes
 from gateway.store.connections import Connections
 from gateway.store.experiments import Experiments
+from gateway.store.logged_asks import LoggedAsks
+from gateway.store.measurement_batches import MeasurementBatches
 from gateway.store.measurements import Measurements
 from gateway.store.rollouts import Rollouts
+from gateway.store.searches import StoredSearches
+from gateway.store.verifier_looks import VerifierLooks
 from gateway.wiring import SystemClock
 
 REPORTS: Final = "reports"
 """The folder in PONDER_HOME with the pages of runs."""
 _RECENT: Final = 50
+_DAY_S: Final = 86_400.0
+_RUN_S: Final = 3 * _DAY_S
+"""Within which a run is done, if nothing holds it up."""
 _CONNECTIONS: Final = 4
 """To the database: what is written of an answer takes milliseconds, and the answer seconds."""
 _LEASE_S: Final = 300.0
@@ -51,30 +69,6 @@ class Wish:
     seed: int = 0
 
 
-def plan(wish: Wish) -> RunPlan:
-    """The plan of a run as the configuration and the items are now. Raises ConfigurationError."""
-    policy = bound_policy(wish.policy)
-    if not policy.rules:
-        raise ConfigurationError(f"policy {wish.policy} has no calibrated rule, so there is nothing to measure for")
-    of = policy.read.document.calibrate
-    items = gather(ItemsDocument() if of is None else of.items, policy.file, policy.ready)
-    return plan_run(policy, items, rules=wish.rules, most_items=wish.most_items, seed=wish.seed, cap=wish.cap)
-
-
-def plan_again(standing: ExperimentStanding) -> RunPlan:
-    """The plan that an open run was begun by. Raises ConfigurationError where something of it has changed since."""
-    of = standing.experiment
-    rules: Mapping[str, Mapping[str, int]] = of.target.get("rules", {})
-    most = max((each["items"] for each in rules.values()), default=None)
-    made = plan(Wish(of.policy, tuple(rules), most, of.cap, of.seed))
-    if made.digest != of.digest:
-        raise ConfigurationError(
-            f"run {of.id} was begun with another policy, other models or other items than there are now, so it cannot "
-            f"be gone on with; end it with `ponder calibrate cancel {of.id}`, and begin another"
-        )
-    return made
-
-
 class Runs:
     """The runs of one configuration, and the means to measure for them."""
 
@@ -87,8 +81,76 @@ class Runs:
         database = locate(database_url(where, settings))
         self._connections = Connections(database, most=_CONNECTIONS)
         self._changes = Changes(database)
+        self._open = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._offered: Catalog | None = None
         self.experiments = Experiments(self._connections)
         self.measurements = Measurements(self._connections)
+        self.examining = Examining(VerifierLooks(self._changes), StoredSearches(self._connections))
+
+    async def policies(self) -> Mapping[str, Policy]:
+        """The policies in force, by their names."""
+        return await documents_in_force(self._where, self._settings, self._changes, self._clock)
+
+    async def plan(self, wish: Wish, drawn: Sample | None = None) -> RunPlan:
+        """The plan of a run as the policy in force and the items are now. Raises ConfigurationError.
+
+        ``drawn`` are the logged asks of a run that was begun before.
+        """
+        policy = await bound_policy(wish.policy, self._changes, await self._catalog())
+        if not policy.rules:
+            raise ConfigurationError(f"policy {wish.policy} has no calibrated rule, so there is nothing to measure for")
+        of = policy.read.document.calibrate
+        wanted = ItemsDocument() if of is None else of.items
+        sample, logged = await self._logged(policy, wanted, wish, drawn)
+        return plan_run(
+            policy,
+            gather(wanted, policy.file, policy.ready, logged),
+            rules=wish.rules,
+            most_items=wish.most_items,
+            seed=wish.seed,
+            cap=wish.cap,
+            sample=sample,
+        )
+
+    async def _logged(
+        self, policy: BoundPolicy, wanted: ItemsDocument, wish: Wish, drawn: Sample | None
+    ) -> tuple[Sample | None, Sequence[Item]]:
+        """The logged asks of a run: those that it drew before, or such as are drawn now."""
+        if wanted.logged is None:
+            return None, ()
+        rules = [each for each in policy.rules if not wish.rules or each.rule.name in wish.rules]
+        source, asks = Source(policy.ready, rules, wanted.logged), LoggedAsks(self._connections)
+        if drawn is not None:
+            return drawn, await drawn_again(asks, source, drawn)
+        now = self._clock.now()
+        kept_s = self._settings.retention.text_days * _DAY_S
+        # What is deleted soon would hold up a run that takes its time.
+        since = now - min(wanted.logged.since, max(kept_s - _RUN_S, kept_s / 2))
+        return await draw(asks, source, since=since, until=now, seed=wish.seed)
+
+    async def plan_again(self, standing: ExperimentStanding) -> RunPlan:
+        """The plan that an open run was begun by. Raises ConfigurationError where something of it changed since."""
+        of = standing.experiment
+        rules: Mapping[str, Mapping[str, int]] = of.target.get("rules", {})
+        most = max((each["items"] for each in rules.values()), default=None)
+        drawn = of.target.get("logged")
+        sample = None if drawn is None else read_sample(drawn)
+        made = await self.plan(Wish(of.policy, tuple(rules), most, of.cap, of.seed), sample)
+        if made.digest != of.digest:
+            raise ConfigurationError(
+                f"run {of.id} was begun with another policy, other models or other items than there are now, so it "
+                f"cannot be gone on with; end it with `ponder calibrate cancel {of.id}`, and begin another"
+            )
+        return made
+
+    async def _catalog(self) -> Catalog:
+        """The models that there are; they stay open until the runs are closed, as checks may call them."""
+        async with self._opening:
+            if self._offered is None:
+                opening = offered(self._where, self._settings, self._environment, self._changes)
+                self._offered = await self._open.enter_async_context(opening)
+            return self._offered
 
     async def begin(self, plan: RunPlan) -> ExperimentStanding:
         """Begin a run. Raises Conflict while the policy has one that has not ended."""
@@ -134,13 +196,28 @@ class Runs:
         )
         asked = asking(self._where, settings, self._environment, patience_s=patience_s)
         judging = Judging(settings.graders, plan.policy.offered)
+        connection = None if plan.wait_s is None else batch_asking(self._where, settings, self._environment)
         try:
             await asked.check()
             await judging.check(plan.items)
-            yield Means(self.experiments, self.measurements, asked, judging, at_once, self._clock)
+            batches = None if connection is None else self._batches(connection, judging)
+            yield Means(self.experiments, self.measurements, asked, judging, at_once, self._clock, batches)
         finally:
             await judging.close()
             await asked.close()
+            if connection is not None:
+                await connection.close()
+
+    def _batches(self, connection: Transport, judging: Judging) -> BatchDesk:
+        return BatchDesk(
+            experiments=self.experiments,
+            measurements=self.measurements,
+            batches=MeasurementBatches(self._connections),
+            api=OpenAIBatches(connection),
+            judging=judging,
+            clock=self._clock,
+            owner=_owner(),
+        )
 
     async def go_on(
         self,
@@ -161,19 +238,41 @@ class Runs:
             if stopped not in (None, Standstill.MONEY):
                 return stopped
         known = await measuring.known()
-        return await insist(lambda: self._conclude(plan, run_id, known, activates=activates))
+        return await insist(lambda: self._conclude(plan, run_id, known, means.judging, activates=activates))
 
-    async def _conclude(self, plan: RunPlan, run_id: str, known: Known, *, activates: bool) -> Conclusion | Standstill:
+    async def evidence(self, run_id: str) -> Mapping[str, Evidence]:
+        """What the answers of a run tell of verifiers, by name. Raises NotFound and ConfigurationError."""
+        standing = await self.find(run_id)
+        try:
+            plan = await self.plan_again(standing)
+        except ConfigurationError as fault:
+            raise ConfigurationError(
+                f"run {run_id} cannot be examined any more: its policy, models or items are others now, or texts of "
+                "its items are deleted"
+            ) from fault
+        judging = Judging(self._settings.graders, plan.policy.offered)
+        try:
+            await judging.check(plan.items)
+            known = {(each.item, each.arm): each async for batch in self.measurements.batches(run_id) for each in batch}
+            return await self.examining.of_run(plan, run_id, known, judging)
+        finally:
+            await judging.close()
+
+    async def _conclude(
+        self, plan: RunPlan, run_id: str, known: Known, judging: Judging, *, activates: bool
+    ) -> Conclusion | Standstill:
         now = self._clock.now()
         claim = await self.experiments.claim(run_id, owner=_owner(), now=now, lease_s=_LEASE_S)
         if claim is None or not await self.experiments.advance(claim, ExperimentState.CHOOSING):
             return Standstill.BUSY
+        await self.examining.examine(plan, run_id, known, judging, author(self._actor, now))
         desk = Desk(self.experiments, self._changes, self._where.home / REPORTS, activates)
         # A run that is choosing is measured no further: what is missing then, the money was missing for.
         return await conclude(desk, plan, claim, known, is_over=True, by=author(self._actor, now))
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._open.aclose()
         await self._connections.close()
         await self._changes.close()
 

@@ -21,7 +21,7 @@ from calibrator.conclude import ALL, Conclusion
 from calibrator.experiment import RunPlan
 from calibrator.measure import Standstill
 from calibrator.run_document import in_words
-from calibrator.running import Runs, Wish, plan, plan_again
+from calibrator.running import Runs, Wish
 from gateway.commands.output import json_option, print_json
 from gateway.domain.experiment import ExperimentStanding
 from gateway.domain.money import show
@@ -107,10 +107,10 @@ async def _run(
             standing = await runs.find(resume)
             if standing.state.is_end:
                 raise Conflict(f"run {resume} has ended: {standing.state}. {standing.note or ''}".strip())
-            planned = plan_again(standing)
+            planned = await runs.plan_again(standing)
         else:
             assert wish is not None  # noqa: S101  there is one or the other
-            planned = plan(wish)
+            planned = await runs.plan(wish)
             await _check_free(runs, planned)
         async with runs.means(planned, concurrency=concurrency, patience_s=_PATIENCE_S) as means:
             run_id = resume or (await runs.begin(planned)).experiment.id
@@ -169,6 +169,7 @@ def _document(concluded: Conclusion, standing: ExperimentStanding) -> dict[str, 
         "note": concluded.note,
         "spent_usd": show(standing.spent),
         "cap_usd": show(standing.experiment.cap),
+        "answers_in_batches": sum(rule["answers_in_batches"] for rule in concluded.rules),
         "profile": concluded.number,
         "share": concluded.share,
         "reports": [str(file) for file in concluded.reports],

@@ -17,7 +17,8 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from calibrator.export.redaction import redact
-from calibrator.export.trace import Message, Trace, item_of
+from calibrator.export.trace import Trace
+from calibrator.kept_text import Message, item_of
 from calibrator.prm.labels import Chain
 from gateway.domain.check import Kind
 from gateway.domain.search_record import Fate, SearchDraw

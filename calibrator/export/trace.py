@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from calibrator.export.redaction import redact
-from calibrator.kept_text import read_exchange
+from calibrator.kept_text import Message, item_of, plain_messages, read_exchange
 from gateway.dialects.json_bytes import loads
-from gateway.domain.chat import Conversation, Role, StopReason, Text, Thinking
+from gateway.domain.chat import StopReason, Thinking
 from gateway.domain.check import NamedCheck, read_check
 from gateway.errors import InvalidRequest
 from gateway.store.logged import Label
 from gateway.store.traces import StoredTrace
 from gateway.wiring import CODECS
-
-Message: TypeAlias = Mapping[str, str]
-"""A role and a content, as TRL's conversational datasets have them."""
-_SYSTEM: Final = "system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,7 @@ def read_trace(stored: StoredTrace) -> Trace | None:
     if exchanged is None:
         return None
     body = loads(text.request)
-    messages = _messages(CODECS[stored.dialect].read_request(body))
+    messages = _redacted(plain_messages(CODECS[stored.dialect].read_request(body)))
     if messages is None:
         return None
     parts = exchanged.answer.parts
@@ -72,25 +67,9 @@ def read_trace(stored: StoredTrace) -> Trace | None:
 _WHOLE: Final = frozenset((StopReason.END, StopReason.STOP_SEQUENCE))
 
 
-def item_of(messages: Sequence[Message]) -> str:
-    """The digest of a conversation, whatever its blanks and capitals."""
-    plain = [[message["role"], " ".join(message["content"].split()).casefold()] for message in messages]
-    return hashlib.sha256(json.dumps(plain, ensure_ascii=False).encode()).hexdigest()[:32]
-
-
-def _messages(conversation: Conversation) -> tuple[Message, ...] | None:
-    """The turns as text; None where there is anything else in them, as images, files or calls of tools."""
-    if conversation.tools:
-        return None
-    messages = []
-    for turn in conversation.turns:
-        said = [part for part in turn.parts if not isinstance(part, Thinking)]  # templates leave out thoughts of before
-        if not all(isinstance(part, Text) for part in said):
-            return None
-        content = "".join(part.text for part in said if isinstance(part, Text))
-        role = _SYSTEM if turn.role in (Role.SYSTEM, Role.DEVELOPER) else turn.role.value
-        messages.append({"role": role, "content": redact(content)})
-    return tuple(messages) if messages and messages[-1]["role"] == Role.USER.value else None
+def _redacted(messages: Sequence[Message] | None) -> tuple[Message, ...] | None:
+    """The turns without what may name somebody, or be a secret."""
+    return None if messages is None else tuple({**each, "content": redact(each["content"])} for each in messages)
 
 
 def _check(body: Mapping[str, Any]) -> Mapping[str, Any] | None:

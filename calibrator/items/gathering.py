@@ -17,13 +17,16 @@ from gateway.policy.items_document import ItemsDocument
 from gateway.policy.ready import ReadyPolicy
 
 
-def gather(wanted: ItemsDocument, policy_file: Path, policy: ReadyPolicy) -> tuple[Item, ...]:
+def gather(
+    wanted: ItemsDocument, policy_file: Path, policy: ReadyPolicy, logged: Sequence[Item] = ()
+) -> tuple[Item, ...]:
     """All items, in the order of their ids. A category and difficulty that an item does not name are predicted.
 
     So it counts where its like counts in traffic; one that traffic's classifier would be unsure of is ``other``.
+    ``logged`` are those that were drawn from traffic itself.
     Raises ConfigurationError with the fault of a source, and where there is no item at all.
     """
-    found = _written(wanted, policy_file)
+    found = (*_written(wanted, policy_file), *logged)
     if not found:
         raise ConfigurationError(
             f"there is nothing to measure on: put items into {policy_file.parent / FOLDER}/*.jsonl, or name another "

@@ -16,6 +16,13 @@ from gateway.domain.verification import Problem
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """The check of an item without a truth: right is what more than half of so many answers of the reference say."""
+
+    draws: int
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One item; ``check`` says what a right answer is.
 
@@ -27,7 +34,7 @@ class Item:
     messages: tuple[Mapping[str, str], ...]
     category: str | None
     difficulty: str | None
-    check: Check
+    check: Check | Agreement
 
     @property
     def cell(self) -> Cell:

@@ -13,8 +13,7 @@ from typing import Final
 
 from calibrator.conclude import Conclusion
 from calibrator.measure import Progress
-from calibrator.running import Runs, Wish, plan, plan_again
-from gateway.adapters.policy_files import PolicyFiles
+from calibrator.running import Runs, Wish
 from gateway.domain.experiment import ExperimentStanding
 from gateway.domain.rollout import CALIBRATOR
 from gateway.errors import ConfigurationError, Conflict, PonderError
@@ -34,7 +33,7 @@ async def tick(where: Places, settings: Settings) -> None:
     """Begin what is due, and measure for some seconds."""
     runs = Runs(where, settings, os.environ, actor=CALIBRATOR)
     try:
-        await begin_due(runs, where, settings, now=time.time())
+        await begin_due(runs, now=time.time())
         until = time.time() + _WORK_S
         for each in await runs.experiments.open_runs():
             if time.time() < until:
@@ -43,13 +42,13 @@ async def tick(where: Places, settings: Settings) -> None:
         await runs.close()
 
 
-async def begin_due(runs: Runs, where: Places, settings: Settings, *, now: float) -> None:
+async def begin_due(runs: Runs, *, now: float) -> None:
     """Begin a run of each policy that is due; where one cannot be, the log says why."""
-    for name, policy in PolicyFiles(where.config).read(settings).items():
+    for name, policy in (await runs.policies()).items():
         if policy.document.calibrate is None or not await is_due(runs, name, policy.document.calibrate, now=now):
             continue
         try:
-            standing = await runs.begin(plan(Wish(name, seed=int(now))))
+            standing = await runs.begin(await runs.plan(Wish(name, seed=int(now))))
         except Conflict:  # another worker was faster
             continue
         except ConfigurationError as fault:
@@ -73,7 +72,7 @@ async def take_part(runs: Runs, standing: ExperimentStanding, *, until: float) -
     """Measure for an open run, and conclude it if there is nothing left to measure. A fault is told and left behind."""
     about = standing.experiment
     try:
-        planned = plan_again(standing)
+        planned = await runs.plan_again(standing)
         async with runs.means(planned, concurrency=None, patience_s=_PATIENCE_S) as means:
             done = await runs.go_on(
                 planned, about.id, means, until=until, is_patient=False, activates=False, report=_unheard

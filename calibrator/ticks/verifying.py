@@ -15,25 +15,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from calibrator.in_force import documents_in_force, offered
 from calibrator.verifying import Inspector, Subject, Verified, is_sampled, source_of, subject_of
-from gateway.adapters.policy_files import PolicyFiles
 from gateway.domain.money import ZERO, Usd, show, usd
-from gateway.domain.provider_key import OpenedKey
 from gateway.errors import ConfigurationError, UpstreamError
 from gateway.flow.house import Catalog
 from gateway.policy.document import VerifyDocument
 from gateway.ports import Clock
 from gateway.settings import Places, Settings, database_url
-from gateway.store.base import Database, locate
+from gateway.store.base import locate
 from gateway.store.changes import Changes
 from gateway.store.connections import Connections
 from gateway.store.outcomes import Outcomes
-from gateway.store.provider_keys import ProviderKeys
 from gateway.store.records import Records
 from gateway.store.sinks import open_sink
 from gateway.store.verifications import Answered, Unverified, VerificationClaim, Verifications
-from gateway.vault import Vault
-from gateway.wiring import SystemClock, catalog, encryption_keys
+from gateway.wiring import SystemClock
 
 SETTLING_S: Final = 1_200.0
 """For so long after its start a request is looked for again: the longest deadline twice over."""
@@ -51,14 +48,18 @@ _log = logging.getLogger("ponder.verifying")
 
 async def tick(where: Places, settings: Settings) -> None:
     """Verify what is due of every policy's traffic, for some seconds."""
-    policies = PolicyFiles(where.config).read(settings)
+    clock, changes = SystemClock(), Changes(locate(database_url(where, settings)))
+    try:
+        policies = await documents_in_force(where, settings, changes, clock)
+    finally:
+        await changes.close()
     asked = {
         name: policy.document.calibrate.verify
         for name, policy in policies.items()
         if policy.document.calibrate is not None and policy.document.calibrate.verify is not None
     }
     if asked:
-        async with opened(where, settings, os.environ, SystemClock()) as desk:
+        async with opened(where, settings, os.environ, clock) as desk:
             await verify(desk, asked)
 
 
@@ -79,30 +80,15 @@ async def opened(
 ) -> AsyncIterator[Desk]:
     """The desk of this configuration. Raises ConfigurationError where that cannot be."""
     database = locate(database_url(where, settings))
-    keys = await _stored_keys(database, where, settings, environment)
-    offered, _ = catalog(settings, environment, embedded_url=where.embedded_url, stored_keys=keys)
-    connections, records = Connections(database, most=_CONNECTIONS), Records(open_sink(database))
+    changes, connections = Changes(database), Connections(database, most=_CONNECTIONS)
+    records = Records(open_sink(database))
     try:
-        yield Desk(Verifications(connections), Outcomes(connections), records, offered, clock)
+        async with offered(where, settings, environment, changes) as found:
+            yield Desk(Verifications(connections), Outcomes(connections), records, found, clock)
     finally:
-        for upstream in offered.upstreams.values():
-            await upstream.close()
         await records.close()
         await connections.close()
-
-
-async def _stored_keys(
-    database: Database, where: Places, settings: Settings, environment: Mapping[str, str]
-) -> Mapping[str, OpenedKey]:
-    if not any(upstream.has_stored_key for upstream in settings.upstreams.values()):
-        return {}
-    changes = Changes(database)
-    try:
-        vault = Vault(ProviderKeys(changes), encryption_keys(where, environment))
-        await vault.refresh()
-    finally:
         await changes.close()
-    return vault.opened
 
 
 async def verify(desk: Desk, asked: Mapping[str, VerifyDocument]) -> None:

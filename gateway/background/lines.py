@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.dialects.json_bytes import loads, top_level_spans
 from gateway.dialects.stored_names import stored_names
@@ -21,8 +21,8 @@ _AROUND_BODY = 4096
 class Line:
     """One request of a batch; ``stays_here`` where only this gateway can answer it as it is to be answered.
 
-    A provider knows no deadline and no ceiling of one request, which a ``ponder`` field sets; nor which of
-    the things that it has stored are whose.
+    A provider knows no deadline and no ceiling of one request, which a ``ponder`` field may set; nor which of
+    the things that it has stored are whose. Tags are ours alone to note.
     """
 
     number: int
@@ -95,7 +95,7 @@ def read_line(raw: RawLine, endpoint: Endpoint, *, most_bytes: int) -> Line | Li
         _check(ask)
     except InvalidRequest as fault:
         return LineFault("invalid_request", fault.message, raw.number, f"body.{fault.param}" if fault.param else "body")
-    stays_here = ask.hints is not NO_HINTS or bool(stored_names(endpoint.dialect, ask.body))
+    stays_here = replace(ask.hints, tags={}) != NO_HINTS or bool(stored_names(endpoint.dialect, ask.body))
     return Line(raw.number, custom_id, ask.model, body, stays_here=stays_here)
 
 

@@ -11,21 +11,18 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
-from gateway.background.late import at_batch_price, settled
-from gateway.dialects.json_bytes import splice
-from gateway.domain.ask import Ask, Endpoint, Operation
+from gateway.background.late import LateAsk, at_batch_price, settled
+from gateway.background.late_asks import PATHS, batch_api, late_ask, late_model, plain_ask
+from gateway.domain.ask import Operation
 from gateway.domain.background import Batch, BatchClaim, BatchState, Job, JobState, ProviderBatch
-from gateway.domain.chat import Dialect
-from gateway.domain.key import Key, has_expired, may_use
+from gateway.domain.key import Key, has_expired
 from gateway.domain.ledger import Hold
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, Usd
-from gateway.errors import BudgetExhausted, UpstreamDenied, UpstreamRefused
-from gateway.flow.demand import demand_of
+from gateway.errors import BudgetExhausted, InvalidRequest, PonderError, UpstreamDenied, UpstreamRefused
 from gateway.flow.hold import LEASE_S, cost_bound
 from gateway.flow.publishing import publish
 from gateway.http.dialects import ENDPOINTS
-from gateway.http.door import read_ask
 from gateway.http.shelf import Shelf
 from gateway.ports import BatchApi, BatchPhase, BatchRequest, BatchResult, Claim, KeyDirectory
 
@@ -57,15 +54,20 @@ class ProviderLane:
         # A key's places are for calls under way; a batch would keep one for a day.
         if any(account.limits.concurrency is not None for account in key.accounts):
             return None
-        catalog = self._house.catalog
-        found = [catalog.models.get(name) for name in models]
-        chosen = [model for model in found if model is not None and may_use(key, model.name)]
+        catalog, endpoint = self._house.catalog, ENDPOINTS[batch.endpoint]
+        names = tuple(models)
+        found = [late_model(name, key, catalog) for name in names]
+        chosen = [model for model in found if model is not None]
         if len(chosen) != len(found) or len({model.upstream for model in chosen}) != 1:
             return None
         upstream = chosen[0].upstream
-        api = self._api(upstream)
-        dialect = ENDPOINTS[batch.endpoint].dialect
-        if api is None or dialect not in catalog.upstreams[upstream].dialects:
+        api = batch_api(catalog, upstream)
+        if api is None:
+            return None
+        if any(name not in catalog.models for name in names):  # arms, whose lines are put into the provider's words
+            if endpoint.operation is not Operation.CHAT:
+                return None
+        elif endpoint.dialect not in catalog.upstreams[upstream].dialects:
             return None
         if not api.mixes_models and len({model.upstream_name for model in chosen}) != 1:
             return None
@@ -73,19 +75,16 @@ class ProviderLane:
             return None
         return ProviderBatch(upstream)
 
+    def model_name(self, batch: Batch, name: str) -> str:
+        """The model that a line of a batch at its provider goes to, which is what its cost is told by later."""
+        key = self._key(batch)
+        model = None if key is None else late_model(name, key, self._house.catalog)
+        return name if model is None else model.name
+
     def _key(self, batch: Batch) -> Key | None:
         key = self._keys.find_by_id(batch.key_id)
         is_valid = key is not None and key.is_active and not has_expired(key, self._house.clock.now())
         return key if is_valid else None
-
-    def _api(self, upstream: str) -> BatchApi | None:
-        catalog = self._house.catalog
-        server = catalog.upstreams.get(upstream)
-        api: BatchApi | None = getattr(server, "batches", None)
-        if server is None or api is None:
-            return None
-        is_own = catalog.terms[upstream].is_openai or Dialect.ANTHROPIC_MESSAGES in server.dialects
-        return api if is_own else None
 
     async def follow(self, claim: BatchClaim) -> float | None:
         """Take a batch's next step at its provider: in how many seconds to come back, None where all is settled.
@@ -94,12 +93,13 @@ class ProviderLane:
         """
         batch, provider = claim.batch, claim.batch.provider
         assert provider is not None  # noqa: S101  only batches with a place at a provider are followed
-        api = self._api(provider.upstream)
+        api = batch_api(self._house.catalog, provider.upstream)
         if api is None:
             return await self._come_home(claim, "its provider is not configured any more")
         if provider.id is None:
             return await self._submit(claim, provider, api)
-        await self._hold(batch)
+        if batch.id not in self._holds:
+            await self._hold(batch, [await self._late(job, batch) for job in await self._open_lines(batch)])
         now = self._house.clock.now()
         try:
             phase = await api.phase(provider.id)
@@ -123,8 +123,12 @@ class ProviderLane:
             if found is None and batch.state is BatchState.CANCELLING:
                 return await self._come_home(claim, "it was cancelled before it was submitted")
             if found is None:
-                await self._hold(batch)
-                found = await api.submit(batch.id, batch.endpoint, await self._requests(batch))
+                try:
+                    asks = await self._asks(batch)
+                except PonderError as refusal:
+                    return await self._come_home(claim, refusal.message)
+                await self._hold(batch, asks)
+                found = await api.submit(batch.id, *_submitted(asks, batch))
         except (BudgetExhausted, UpstreamRefused, UpstreamDenied) as refusal:
             return await self._come_home(claim, refusal.message)
         submitted = replace(batch, provider=replace(provider, id=found))
@@ -144,25 +148,32 @@ class ProviderLane:
             self._shelf.ring()
         return 0.0
 
-    async def _requests(self, batch: Batch) -> list[BatchRequest]:
-        return [
-            BatchRequest(job.id, splice(ask.raw, {"model": model.upstream_name}))
-            for job, ask, model in await self._asks(batch)
-        ]
-
-    async def _asks(self, batch: Batch) -> list[tuple[Job, Ask, Model]]:
-        """The batch's open lines, read, with the models that they go to."""
-        found: list[tuple[Job, Ask, Model]] = []
+    async def _open_lines(self, batch: Batch) -> list[Job]:
+        """The batch's lines that have not ended."""
+        found: list[Job] = []
         after = 0
         while lines := await self._shelf.batches.lines(batch.id, after=after, limit=_LINES_AT_ONCE):
-            for line in lines:
-                model = self._house.catalog.models.get(line.job.model)
-                if line.finished_at is None and model is not None:
-                    found.append((line.job, _read(line.job, ENDPOINTS[batch.endpoint]), at_batch_price(model) or model))
+            found += [line.job for line in lines if line.finished_at is None]
             after = lines[-1].job.line or 0
         return found
 
-    async def _hold(self, batch: Batch) -> None:
+    async def _asks(self, batch: Batch) -> list[LateAsk]:
+        """The open lines as they go to the provider. Raises PonderError where one of them cannot go there."""
+        key, endpoint = self._key(batch), ENDPOINTS[batch.endpoint]
+        found = [await late_ask(job, endpoint, key, self._house) for job in await self._open_lines(batch)]
+        if len({each.dialect for each in found}) > 1:
+            raise InvalidRequest("its lines go to the provider in several dialects, and a batch there is in one")
+        return found
+
+    async def _late(self, job: Job, batch: Batch) -> LateAsk:
+        """A line that a provider has answered; without its arm's plan where that would be another now."""
+        endpoint = ENDPOINTS[batch.endpoint]
+        try:
+            return await late_ask(job, endpoint, self._key(batch), self._house)
+        except PonderError:
+            return plain_ask(job, endpoint, self._house, upstream=batch.provider.upstream if batch.provider else "")
+
+    async def _hold(self, batch: Batch, asks: Iterable[LateAsk]) -> None:
         """Set aside what the batch may cost; the same hold where this or another process has it already.
 
         Raises BudgetExhausted only for a batch that is not submitted yet: what runs has to be paid.
@@ -170,7 +181,7 @@ class ProviderLane:
         key = self._keys.find_by_id(batch.key_id)
         if batch.id in self._holds or key is None:
             return
-        bounds = [cost_bound(ask, model, _output_bound(ask, model)) for _, ask, model in await self._asks(batch)]
+        bounds = [cost_bound(each.ask, each.model, each.output_tokens) for each in asks if each.model.price is not None]
         claim = Claim(
             request_id=batch.id,
             accounts=key.accounts,
@@ -220,45 +231,30 @@ class ProviderLane:
         spent = ZERO
         for standing in await self._shelf.batches.lines_of(batch.id, list(by_id)):
             job = standing.job
-            model = self._model(job, batch)
             now = house.clock.now()
-            line = settled(
-                job,
-                by_id[job.id],
-                at_batch_price(model) or model,
-                endpoint,
-                house.codecs[endpoint.dialect],
-                now=now,
-                stores_text=house.catalog.stores_text,
-            )
+            late = await self._late(job, batch)
+            line = settled(late, by_id[job.id], endpoint, house.codecs, now=now)
             if standing.finished_at is None:
                 # On record first: should the process end here, the line is settled again, under the same id.
                 house.journal.settle(line.record)
-                house.meter.call(model.upstream, line.record.result.value)
-                publish(house, line.record, operation=endpoint.operation, model=model.name)
+                house.meter.call(late.model.upstream, line.record.result.value)
+                publish(house, line.record, operation=endpoint.operation, model=late.model.name)
                 await self._shelf.batches.end_line(job.id, line.outcome, now=now)
             elif hold is None or standing.finished_at < hold.held_at:
                 continue  # settled before this hold was taken, by balances that were read from the log
             spent = Usd(spent + line.record.cost)
         return spent
 
-    def _model(self, job: Job, batch: Batch) -> Model:
-        """The model that a line went to; without a price, if it is not configured any more."""
-        upstream = batch.provider.upstream if batch.provider else ""
-        return self._house.catalog.models.get(job.model) or Model(job.model, upstream, job.model, None)
 
-
-def _read(job: Job, endpoint: Endpoint) -> Ask:
-    return read_ask(job.body, {}, endpoint=endpoint, request_id="", started_at=job.created_at, started=0.0)
+def _submitted(asks: Iterable[LateAsk], batch: Batch) -> tuple[str, list[BatchRequest]]:
+    """Where a batch's requests go at the provider, and the requests."""
+    found = list(asks)
+    endpoint = ENDPOINTS[batch.endpoint]
+    spoken = next((each.dialect for each in found), endpoint.dialect)
+    path = batch.endpoint if spoken is endpoint.dialect else PATHS[spoken]
+    return path, [BatchRequest(each.job.id, each.body) for each in found]
 
 
 def _is_bounded(model: Model, batch: Batch) -> bool:
     """Whether the most that an answer can cost is known, although a request may state no limit."""
     return ENDPOINTS[batch.endpoint].operation is Operation.EMBEDDINGS or model.max_output_tokens is not None
-
-
-def _output_bound(ask: Ask, model: Model) -> int:
-    if ask.endpoint.operation is Operation.EMBEDDINGS:
-        return 0
-    demand = demand_of(ask)
-    return (demand.output_tokens_asked or model.max_output_tokens or 0) * demand.candidates

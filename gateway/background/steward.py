@@ -157,7 +157,9 @@ class Steward:
                 continue
             line = read_line(raw, ENDPOINTS[batch.endpoint], most_bytes=self._shelf.house.catalog.body_bytes)
             if isinstance(line, Line):
-                waiting.append(_job(batch, line))
+                at_provider = batch.provider is not None
+                name = self._provider.model_name(batch, line.model) if at_provider else line.model
+                waiting.append(_job(batch, line, name))
                 size += len(line.body)
             if len(waiting) == _LINES_AT_ONCE or size > _ENTERED_BYTES:
                 if not await store.enter(claim, waiting, at_provider=batch.provider is not None):
@@ -256,12 +258,12 @@ def _entering(batch: Batch, state: BatchState, now: float) -> Batch:
     return replace(batch, state=state, stamps={**batch.stamps, state.value: now})
 
 
-def _job(batch: Batch, line: Line) -> Job:
+def _job(batch: Batch, line: Line, model: str) -> Job:
     return Job(
         id=f"{batch.id.replace('batch_', 'batch_req_', 1)}_{line.number}",
         key_id=batch.key_id,
         endpoint=batch.endpoint,
-        model=line.model[:200],
+        model=model[:200],
         body=line.body,
         created_at=batch.created_at,
         deadline_at=batch.deadline_at,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Update, insert, or_, select, update
 
 from gateway.domain.experiment import Experiment, ExperimentClaim, ExperimentStanding, ExperimentState
 from gateway.domain.money import from_nanos, to_nanos
 from gateway.errors import Conflict
 from gateway.store.base import Unstorable
-from gateway.store.calibration_tables import experiments
+from gateway.store.calibration_tables import experiments, measurements
 from gateway.store.connections import Connections
 
 _IS_OPEN = experiments.c.finished_at.is_(None)
@@ -95,17 +95,26 @@ class Experiments:
         return await self._change(claim, {"state": state.value, "note": note})
 
     async def finish(self, claim: ExperimentClaim, state: ExperimentState, *, note: str | None, now: float) -> bool:
-        """End a run and let go of it; False when the claim is void, and nothing is changed."""
+        """End a run and let go of it; False when the claim is void, and nothing is changed.
+
+        What the reference said to logged asks is forgotten with it.
+        """
         if not state.is_end:
             raise ValueError("a run ends in a state that is an end")
-        return await self._change(claim, _ended(state, note, now))
+        async with self._connections.writing() as connection:
+            done = await connection.execute(_changed(claim, _ended(state, note, now)))
+            if done.rowcount == 1:
+                await connection.execute(_forgotten(claim.standing.experiment.id))
+            return done.rowcount == 1
 
     async def cancel(self, experiment_id: str, *, note: str, now: float) -> bool:
         """End an open run whoever holds it: their claims are void. False when there is none to end."""
         chosen = update(experiments).where(experiments.c.id == experiment_id, _IS_OPEN)
         async with self._connections.writing() as connection:
             done = await connection.execute(chosen.values(_ended(ExperimentState.CANCELLED, note, now)))
-        return done.rowcount == 1
+            if done.rowcount == 1:
+                await connection.execute(_forgotten(experiment_id))
+            return done.rowcount == 1
 
     async def _first(self, *conditions: ColumnElement[bool]) -> ExperimentStanding | None:
         async with self._connections.reading() as connection:
@@ -113,14 +122,24 @@ class Experiments:
         return None if row is None else _standing(row)
 
     async def _change(self, claim: ExperimentClaim, values: dict[str, Any]) -> bool:
-        held = (
-            experiments.c.id == claim.standing.experiment.id,
-            experiments.c.owner == claim.owner,
-            experiments.c.attempts == claim.number,
-            _IS_OPEN,
-        )
         async with self._connections.writing() as connection:
-            return (await connection.execute(update(experiments).where(*held).values(values))).rowcount == 1
+            return (await connection.execute(_changed(claim, values))).rowcount == 1
+
+
+def _changed(claim: ExperimentClaim, values: dict[str, Any]) -> Update:
+    """The change of a run that this claim still holds."""
+    held = (
+        experiments.c.id == claim.standing.experiment.id,
+        experiments.c.owner == claim.owner,
+        experiments.c.attempts == claim.number,
+        _IS_OPEN,
+    )
+    return update(experiments).where(*held).values(values)
+
+
+def _forgotten(experiment_id: str) -> Update:
+    own = (measurements.c.experiment_id == experiment_id, measurements.c.answer.is_not(None))
+    return update(measurements).where(*own).values(answer=None)
 
 
 def _ended(state: ExperimentState, note: str | None, now: float) -> dict[str, Any]:

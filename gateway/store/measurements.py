@@ -43,7 +43,7 @@ class Measurements:
         try:
             async with self._connections.writing() as connection:
                 if (await connection.execute(_reservation(wanted, nanos))).rowcount == 1:
-                    await connection.execute(insert(measurement_holds).values(_hold_row(wanted, nanos)))
+                    await connection.execute(insert(measurement_holds).values(hold_row(wanted)))
                     return None
         except Unstorable:  # the pair's key is there: another process took it in the same moment
             return Refusal.TAKEN
@@ -59,7 +59,11 @@ class Measurements:
             raise ValueError("a measurement is kept under the hold of its own pair")
         async with self._connections.writing() as connection:
             await _settle(connection, hold, measurement.cost)
-            kept = await connection.execute(KeepingInsert(measurements).values(_row(hold.experiment_id, measurement)))
+            row = _row(hold.experiment_id, measurement)
+            # The run is locked by now: an answer that is kept is one that its end will find.
+            if measurement.answer is not None and not await connection.scalar(_is_open(hold.experiment_id)):
+                row["answer"] = None
+            kept = await connection.execute(KeepingInsert(measurements).values(row))
             return kept.rowcount == 1
 
     async def release(self, hold: MeasurementHold, *, cost: Usd) -> None:
@@ -121,11 +125,14 @@ class Measurements:
 
     async def _reason(self, wanted: MeasurementHold) -> Refusal:
         async with self._connections.reading() as connection:
-            is_open = exists().where(experiments.c.id == wanted.experiment_id, experiments.c.finished_at.is_(None))
-            if not await connection.scalar(select(is_open)):
+            if not await connection.scalar(_is_open(wanted.experiment_id)):
                 return Refusal.ENDED
             is_taken = exists().where(*_pair(measurements, wanted)), exists().where(*_pair(measurement_holds, wanted))
             return Refusal.TAKEN if any((await connection.execute(select(*is_taken))).one()) else Refusal.CAP
+
+
+def _is_open(experiment_id: str) -> Any:
+    return select(exists().where(experiments.c.id == experiment_id, experiments.c.finished_at.is_(None)))
 
 
 def _reservation(wanted: MeasurementHold, nanos: int) -> Any:
@@ -141,6 +148,22 @@ def _reservation(wanted: MeasurementHold, nanos: int) -> Any:
         )
         .values(held_nanos=columns.held_nanos + nanos)
     )
+
+
+async def reserve(connection: AsyncConnection, experiment_id: str, wanted: Sequence[MeasurementHold]) -> bool:
+    """Set the money of several pairs aside, for all of them or none; False where the cap leaves less, or the run ended.
+
+    Whether a pair is taken is the holds' own key to say, when they are written in the same transaction.
+    """
+    nanos = sum(to_nanos(each.amount) for each in wanted)
+    columns = experiments.c
+    chosen = (
+        columns.id == experiment_id,
+        columns.finished_at.is_(None),
+        columns.spent_nanos + columns.held_nanos + nanos <= columns.cap_nanos,
+    )
+    done = await connection.execute(update(experiments).where(*chosen).values(held_nanos=columns.held_nanos + nanos))
+    return done.rowcount == 1
 
 
 async def _settle(connection: AsyncConnection, hold: MeasurementHold, cost: Usd) -> None:
@@ -167,13 +190,14 @@ def _pair(table: Any, wanted: MeasurementHold) -> tuple[Any, ...]:
     return table.c.experiment_id == wanted.experiment_id, table.c.item == wanted.item, table.c.arm == wanted.arm
 
 
-def _hold_row(hold: MeasurementHold, nanos: int) -> dict[str, Any]:
+def hold_row(hold: MeasurementHold) -> dict[str, Any]:
+    """The row of a hold."""
     return {
         "experiment_id": hold.experiment_id,
         "item": hold.item,
         "arm": hold.arm,
         "id": hold.id,
-        "nanos": nanos,
+        "nanos": to_nanos(hold.amount),
         "until": hold.until,
     }
 
@@ -191,10 +215,11 @@ def _row(experiment_id: str, measurement: Measurement) -> dict[str, Any]:
         "latency_s": measurement.latency_s,
         "observed_at": measurement.observed_at,
         "request_id": measurement.request_id,
+        "answer": measurement.answer,
     }
 
 
 def _measurement(row: Row[*tuple[Any, ...]]) -> Measurement:
-    _, item, arm, category, difficulty, score, nanos, tokens, latency_s, observed_at, request_id = row
+    _, item, arm, category, difficulty, score, nanos, tokens, latency_s, observed_at, request_id, answer = row
     cost = from_nanos(nanos)
-    return Measurement(item, arm, category, difficulty, score, cost, tokens, latency_s, observed_at, request_id)
+    return Measurement(item, arm, category, difficulty, score, cost, tokens, latency_s, observed_at, request_id, answer)

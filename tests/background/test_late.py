@@ -6,19 +6,21 @@ import json
 import uuid
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.background.late import at_batch_price, request_id_of, settled
-from gateway.dialects import openai_chat
+from gateway.background.late import LateAsk, at_batch_price, request_id_of, settled
 from gateway.domain.background import Job, JobState
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, usd
 from gateway.domain.pricing import Price, per_mtok
 from gateway.domain.record import Result
 from gateway.http.dialects import ENDPOINTS
+from gateway.http.door import read_ask
 from gateway.ports import BatchResult
+from gateway.wiring import CODECS
 
 CHAT = ENDPOINTS["/v1/chat/completions"]
 JOB = Job(
@@ -31,10 +33,14 @@ MODEL = Model("m", "up", "gpt", Price(FULL.standard, {"batch": HALF.standard}))
 ANSWER = {"id": "chatcmpl-1", "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}}
 
 
+def _late(model: Model = MODEL, **changes: Any) -> LateAsk:
+    ask = read_ask(JOB.body, {}, endpoint=CHAT, request_id="", started_at=JOB.created_at, started=0.0)
+    late = LateAsk(JOB, ask, at_batch_price(model) or model, CHAT.dialect, b"", 9, {}, {}, stores_text=False)
+    return replace(late, **changes)
+
+
 def _settled(result: BatchResult, model: Model = MODEL) -> tuple[object, ...]:
-    charged = at_batch_price(model) or model
-    line = settled(JOB, result, charged, CHAT, openai_chat.CODEC, now=1_795_003_600.5, stores_text=False)
-    record = line.record
+    record = (line := settled(_late(model), result, CHAT, CODECS, now=1_795_003_600.5)).record
     return line.outcome.state, record.result, record.status, record.cost, record.is_cost_complete
 
 

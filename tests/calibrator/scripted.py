@@ -65,9 +65,9 @@ class ScriptedServer:
 
 
 @contextmanager
-def scripted(script: Script) -> Iterator[ScriptedServer]:
+def scripted(script: Script, kind: type[ScriptedServer] = ScriptedServer) -> Iterator[ScriptedServer]:
     """The server, on loopback."""
-    server = ScriptedServer(script)
+    server = kind(script)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
 
+from calibrator.binding import bound_rules
 from calibrator.conclude import Conclusion, Desk, author, conclude
 from calibrator.experiment import RunPlan
-from calibrator.running import Wish, plan, plan_again
-from calibrator.standing import Known, standing_of
-from gateway.domain.experiment import ExperimentState, Measurement
+from calibrator.running import Runs, Wish
+from calibrator.sequence import Ending
+from calibrator.standing import standing_of
+from calibrator.truths import Known
+from gateway.domain.experiment import ExperimentStanding, ExperimentState, Measurement
 from gateway.domain.money import usd
+from gateway.domain.policy_version import PolicyVersion
 from gateway.errors import ConfigurationError
+from gateway.policy.reading import Policy
+from gateway.settings import load, places
 from gateway.store.base import locate
 from gateway.store.changes import Changes
 from gateway.store.connections import Connections
 from gateway.store.experiments import Experiments
+from gateway.store.policies import PolicyVersions
 from gateway.store.profiles import Profiles
 from gateway.store.rollouts import Rollouts
 from gateway.store.schema import upgrade
 from tests.calibrator.scripted import NAMES, PRICES, policy, settings, write_policy
+from tests.store.records import NOON
+from tests.store.tenants import OPERATOR
 
 ADDRESS = "http://127.0.0.1:9/v1"
 DAY_S = 86_400
 Is = Callable[[str, int], bool]
+Found = TypeVar("Found")
 
 
 @pytest.fixture
@@ -42,6 +53,25 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_policy(tmp_path, policy(), 240)
     asyncio.run(upgrade(f"sqlite:///{tmp_path / 'ponder.db'}"))
     return tmp_path
+
+
+def plan(wish: Wish) -> RunPlan:
+    """The plan of a run as things are."""
+    return asyncio.run(_on_runs(lambda runs: runs.plan(wish)))
+
+
+def plan_again(standing: ExperimentStanding) -> RunPlan:
+    """The plan that a run was begun by."""
+    return asyncio.run(_on_runs(lambda runs: runs.plan_again(standing)))
+
+
+async def _on_runs(work: Callable[[Runs], Awaitable[Found]]) -> Found:
+    where = places(os.environ)
+    runs = Runs(where, load(where.config), os.environ, actor="command")
+    try:
+        return await work(runs)
+    finally:
+        await runs.close()
 
 
 def _known(planned: RunPlan, is_right: Is) -> Known:
@@ -204,5 +234,37 @@ def test_where_all_arms_are_free_their_tokens_stand_for_cost(home: Path) -> None
         (item, arm): Measurement(item, arm, each.category, each.difficulty, 1.0, usd(0), tokens[arm], 1.0, 1.0)
         for (item, arm), each in _known(planned, always).items()
     }
-    (end,) = standing_of(planned, known).trials
-    assert end.choice.relative_cost == pytest.approx(1 / 3)
+    (rule,) = standing_of(planned, known).rules
+    assert isinstance(rule.trial, Ending)
+    assert rule.trial.choice.relative_cost == pytest.approx(1 / 3)
+
+
+def test_a_policy_that_was_rolled_back_is_measured_as_it_is_in_force(home: Path) -> None:
+    """Runs, their schedule and the commands read the version that decides, not the file that it was put in place of."""
+    first = plan(Wish("work"))
+    write_policy(home, policy(0.03, every="1w"), 240)
+    second = plan(Wish("work"))
+    assert (first.policy.rules[0].rule.loss_at_most, second.policy.rules[0].rule.loss_at_most) == (0.05, 0.03)
+    asyncio.run(_rolled_back(home, first.policy.read, second.policy.read))
+    assert plan(Wish("work")).digest == first.digest
+    assert [bound.rule.loss_at_most for bound in bound_rules("work")] == [0.05]
+    assert asyncio.run(_on_runs(Runs.policies))["work"].digest == first.policy.read.digest
+    write_policy(home, policy(0.04), 240)
+    assert plan(Wish("work")).policy.rules[0].rule.loss_at_most == 0.04
+
+
+async def _rolled_back(home: Path, *versions: Policy) -> None:
+    """Let files have said these, one after the other, and go back to the one before the last."""
+    changes = Changes(locate(f"sqlite:///{home / 'ponder.db'}"))
+    store = PolicyVersions(changes)
+    for each in versions:
+        await store.record([PolicyVersion(each.name, each.digest, each.text, NOON)], at=NOON)
+    await store.roll_back(versions[-1].name, to=None, by=OPERATOR)
+    await changes.close()
+
+
+def test_rules_can_be_looked_at_before_there_is_a_database(home: Path) -> None:
+    """Nothing was rolled back then; and no empty database is left behind."""
+    (home / "ponder.db").unlink()
+    assert [bound.rule.name for bound in bound_rules("work")] == ["checkable"]
+    assert not (home / "ponder.db").exists()

@@ -147,3 +147,15 @@ def test_the_promise_holds_over_all_looks_together() -> None:
     """In 60 runs the true loss is beyond the target in no more of them than the risk explains."""
     broken = sum(_play(400, Target(0.04, 0.8), seed=seed).loss > 0.04 for seed in range(60))
     assert exact(broken, 60, 0.99).lower <= 0.2
+
+
+def test_among_arms_of_several_kinds_the_pilot_finds_a_way() -> None:
+    """An arm in the middle that is worse than a cheaper one keeps nothing from being certified."""
+    full = table(1_500, 3)
+    scores = full.scores.copy()
+    scores[np.random.default_rng(4).random(1_500) < 0.4, full.arm("think")] = 0
+    names = [(name, full.cells[full.cell[row]]) for row, name in enumerate(full.items)]
+    played = _play(1_500, Target(0.05, 0.9), full=measured(names, full.arms, scores, full.costs, full.costs))
+    assert played.ending.choice.is_certified
+    assert played.ending.choice.relative_cost < 0.6
+    assert "think" not in {cell.arm for cell in played.ending.choice.cells}

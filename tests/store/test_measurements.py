@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from gateway.domain.experiment import CellProgress, Measurement, MeasurementHold, Refusal
+from gateway.domain.experiment import CellProgress, ExperimentState, Measurement, MeasurementHold, Refusal
 from gateway.domain.money import from_nanos
 from gateway.store.base import Database
 from gateway.store.connections import Connections
@@ -259,3 +259,22 @@ async def test_a_race_for_a_pair_has_one_winner(bench: Bench) -> None:
     same = await asyncio.gather(*(bench.measurements.hold(_hold("i", 10, by=f"w{number}")) for number in range(6)))
     assert Counter(same) == {None: 1, Refusal.TAKEN: 5}
     assert await bench.spent_and_held() == (0, 10)
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+async def test_what_a_reference_said_is_forgotten_with_the_end_of_its_run(bench: Bench, is_cancelled: bool) -> None:
+    """However the run ends; an answer that comes after it is kept without its words."""
+    drawn = [replace(_measured(item, arm="think#1"), answer="42") for item in ("i1", "i2")]
+    for each in drawn:
+        await bench.measurements.hold(_hold(each.item, arm=each.arm))
+    await bench.measurements.keep(_hold("i1", arm="think#1"), drawn[0])
+    assert await bench.all() == drawn[:1]
+    claim = await bench.experiments.claim(RUN.id, owner="me", now=NOON, lease_s=60)
+    assert claim is not None
+    if is_cancelled:
+        assert await bench.experiments.cancel(RUN.id, note="enough", now=NOON)
+    else:
+        assert await bench.experiments.finish(claim, ExperimentState.UNCHANGED, note=None, now=NOON)
+    await bench.measurements.keep(_hold("i2", arm="think#1"), drawn[1])
+    assert await bench.all() == [replace(each, answer=None) for each in drawn]
+    assert all("42" not in repr(each) for each in drawn)

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from calibrator.replay.chances import Decider, Drawn, Why, chances_of
+from calibrator.replay.chances import Constant, Decider, Drawn, Why, chances_of
 from tests.calibrator.replay.traffic import answered, policy_text, ready_policy
 
 OLD = ready_policy(policy_text())
@@ -73,3 +73,14 @@ def test_many_keep_their_order() -> None:
     plans = [_plan({"category": name}) for name in ("math", "chat", "math", "creative")]
     decider = Decider(OLD, None)
     assert decider.draw_all(plans) == [decider.draw(each) for each in plans]
+
+
+def test_one_arm_for_all_is_always_drawn() -> None:
+    """Whatever was drawn, by the chances on record; what says nothing says why, and namesakes are told apart."""
+    was = {"name": "medium", "model": "haiku"}
+    plans = [_plan({"category": "math"}), _plan({"sticky_arm": "medium"}), _plan({"category": "math"}, arm=was)]
+    same, later, other = Constant(OLD, "high").draw_all(plans)
+    assert same == Drawn("medium", (("low", 0.05), ("medium", 0.95)), (("high", 1.0),))
+    assert later is Why.FOLLOWED
+    assert isinstance(other, Drawn)
+    assert other.arm == "medium (as it was)"

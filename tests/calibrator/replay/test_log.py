@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from calibrator.replay.chances import Drawn, Why
@@ -68,7 +69,58 @@ def test_labels_find_their_decisions() -> None:
     assert (found.weight.tolist(), found.probability.tolist()) == ([0.25], [0.1])
 
 
+def test_what_was_gathered_apart_is_joined_in_order() -> None:
+    """As if one had gathered it all: numbers of arms, cells, sources and chances are its own."""
+    other = Drawn("high", (("high", 1.0),), (("low", 1.0),))
+    parts: list[tuple[LoggedPart, list[Drawn | Why]]] = [
+        (LoggedPart([DECISION], [Label("1", "user", 0.5, 1.0, 0.1)]), [DRAWN]),
+        (LoggedPart([replace(DECISION, id="2", category=None)], [Label("2", "judge", 1.0, 1.0, None)]), [other]),
+        (LoggedPart([replace(DECISION, id="3"), replace(DECISION, id="4")], ()), [Why.REFUSED, DRAWN]),
+    ]
+    whole, joined = Gathering(), Gathering()
+    for part in parts:
+        whole.add(*part)
+        apart = Gathering()
+        apart.add(*part)
+        joined.join(apart)
+    joined.join(Gathering())
+    assert joined.read == whole.read == 4
+    found, wanted = joined.log(), whole.log()
+    assert (found.arms, found.cells, found.sources, found.left_out) == (
+        wanted.arms,
+        wanted.cells,
+        wanted.sources,
+        wanted.left_out,
+    )
+    for name in ("cell", "arm", "old", "old_row", "new", "new_row", "cost", "latency_s"):
+        assert np.array_equal(getattr(found, name), getattr(wanted, name))
+    assert found.labels.row.tolist() == [0, 1]
+    assert found.labels.source.tolist() == [0, 1]
+
+
 def test_an_empty_log_is_a_log() -> None:
     """Nothing at all has no arms and no cells."""
     log = Gathering().log()
     assert (log.arms, log.cells, log.arm.size) == ((), (), 0)
+
+
+def test_some_decisions_are_a_log_of_their_own() -> None:
+    """With their chances and their own labels, at their new places."""
+    gathering = Gathering()
+    decisions = [replace(DECISION, id=name, cost_usd=float(name)) for name in "123"]
+    labels = [Label(name, "user", float(name) / 4, 1.0, None) for name in "321"]
+    gathering.add(LoggedPart(decisions, labels), [DRAWN, replace(DRAWN, arm="high"), DRAWN])
+    found = gathering.log().among(np.array([False, True, True]))
+    assert (found.cost.tolist(), [found.arms[place] for place in found.arm]) == ([2.0, 3.0], ["high", "low"])
+    assert dict(zip(found.labels.row.tolist(), found.labels.score.tolist(), strict=True)) == {0: 0.5, 1: 0.75}
+    assert found.old[found.old_row].shape == found.new[found.new_row].shape == (2, 2)
+    nothing = found.among(np.array([False, False]))
+    assert nothing.cell.size == nothing.labels.row.size == 0
+
+
+def test_other_chances_can_stand_beside_the_log() -> None:
+    """A row for each of those on record, and every decision has that of its own."""
+    log = _log(DECISION, DECISION)
+    found = log.under(1 - log.old)
+    assert (found.new[found.new_row] + log.old[log.old_row]).tolist() == [[1.0, 1.0]] * 2
+    assert dict(zip(log.arms, log.old[log.old_row[0]], strict=True)) == {"low": 0.95, "high": 0.05}

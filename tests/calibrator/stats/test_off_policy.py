@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibrator.stats.off_policy import doubly_robust, doubly_robust_change, self_normalised
+from calibrator.stats.off_policy import (
+    doubly_robust,
+    doubly_robust_change,
+    doubly_robust_saving,
+    self_normalised,
+)
 
 _RANDOM = np.random.default_rng(17)
 
@@ -69,6 +74,29 @@ def test_a_change_needs_all_of_its_rows() -> None:
     """Rows of unlike length raise ValueError."""
     with pytest.raises(ValueError, match="both predictions"):
         doubly_robust_change([1.0], [1.0], [1.0], [0.5, 0.5], [0.0], confidence=0.9)
+
+
+def test_a_saving_is_one_less_the_ratio_of_two_estimates() -> None:
+    """Between the logged policy and the new one, each with the same model; for the same policy exactly none."""
+    costs, weights, own, new, old = _RANDOM.random((5, 200))
+    ones = np.ones(200)
+    saved = doubly_robust_saving(costs, weights, ones, own, expected=new, expected_before=old, confidence=0.9)
+    after, before = doubly_robust(costs, weights, own, new, 0.9), doubly_robust(costs, ones, own, old, 0.9)
+    assert saved.estimate == pytest.approx(1 - before.estimate / after.estimate)
+    assert saved.lower < saved.estimate < saved.upper
+    none = doubly_robust_saving(costs, ones, ones, own, expected=own, expected_before=own, confidence=0.9)
+    assert none.lower == none.upper == 0
+
+
+def test_what_costs_nothing_leaves_nothing_to_save() -> None:
+    """A new policy of no cost, and rows of unlike length, raise ValueError."""
+    nothing = np.zeros(3)
+    with pytest.raises(ValueError, match="nothing to save"):
+        doubly_robust_saving(
+            nothing, np.ones(3), np.ones(3), nothing, expected=nothing, expected_before=nothing, confidence=0.9
+        )
+    with pytest.raises(ValueError, match="three predictions"):
+        doubly_robust_saving([1.0], [1.0], [1.0], [1.0], expected=[1.0], expected_before=nothing, confidence=0.9)
 
 
 def test_a_log_that_says_nothing_is_refused() -> None:

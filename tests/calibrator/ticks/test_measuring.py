@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 
-from calibrator.running import Runs, Wish, plan
+from calibrator.running import Runs, Wish
 from calibrator.tasks import TICKS
 from calibrator.ticks.measuring import begin_due, is_due, tick
-from gateway.adapters.policy_files import PolicyFiles
 from gateway.domain.experiment import ExperimentStanding, ExperimentState
 from gateway.domain.key import Role
 from gateway.domain.rollout import CALIBRATOR
@@ -44,6 +43,10 @@ def right(model: str, number: int) -> bool:
     return model != "cheap" or number % 10 > 0
 
 
+async def _begun(runs: Runs) -> ExperimentStanding:
+    return await runs.begin(await runs.plan(Wish("work")))
+
+
 class Site:
     """A gateway with a policy, and what a worker beside it works with."""
 
@@ -64,7 +67,7 @@ class Site:
 
     async def begun(self) -> ExperimentStanding:
         """A run that an operator began, and left."""
-        found: ExperimentStanding = await self.on_runs(lambda runs: runs.begin(plan(Wish("work"))))
+        found: ExperimentStanding = await self.on_runs(_begun)
         return found
 
     async def standing(self, run_id: str) -> ExperimentStanding:
@@ -111,7 +114,7 @@ async def test_a_policy_is_due_when_its_time_has_passed_since_the_last_run(besid
     of = policy()["calibrate"]
 
     async def due(now: float) -> bool:
-        documents = await beside.on_runs(lambda runs: _due(runs, beside, now))
+        documents = await beside.on_runs(lambda runs: _due(runs, now))
         return bool(documents)
 
     assert of["every"] == "1d"
@@ -123,8 +126,8 @@ async def test_a_policy_is_due_when_its_time_has_passed_since_the_last_run(besid
     assert await due(time.time() + 1.1 * DAY_S)
 
 
-async def _due(runs: Runs, beside: Site, now: float) -> bool:
-    of = PolicyFiles(beside.where.config).read(beside.settings)["work"].document.calibrate
+async def _due(runs: Runs, now: float) -> bool:
+    of = (await runs.policies())["work"].document.calibrate
     assert of is not None
     return await is_due(runs, "work", of, now=now)
 
@@ -138,9 +141,9 @@ async def test_a_profile_that_was_suspended_is_calibrated_anew_at_once(beside: S
     await Profiles(changes).publish(document("work"), number=1, expires_at=now + DAY_S, by=OPERATOR)
     for actor, is_expected in ((OPERATOR.id, False), (CALIBRATOR, True)):
         await Rollouts(changes).activate("work", 1, reason="tried", by=OPERATOR)
-        assert not await beside.on_runs(lambda runs: _due(runs, beside, now))
+        assert not await beside.on_runs(lambda runs: _due(runs, now))
         await Rollouts(changes).roll_back("work", reason="in doubt", by=Author(actor, Role.ADMIN, now))
-        assert await beside.on_runs(lambda runs: _due(runs, beside, now)) is is_expected
+        assert await beside.on_runs(lambda runs: _due(runs, now)) is is_expected
     await changes.close()
 
 
@@ -151,7 +154,7 @@ async def test_what_is_due_is_begun_once(beside: Site) -> None:
     later = time.time() + 2 * DAY_S
 
     async def begin(runs: Runs) -> None:
-        await asyncio.gather(*(begin_due(runs, beside.where, beside.settings, now=later) for _ in range(3)))
+        await asyncio.gather(*(begin_due(runs, now=later) for _ in range(3)))
 
     await beside.on_runs(begin)
     rows = beside.sql("select state, created_by from experiments order by created_at")

@@ -21,15 +21,20 @@ from gateway.domain.identity import id_time
 from gateway.domain.money import Usd, usd
 from gateway.domain.outcome import Outcome
 from gateway.domain.plan import Plan
+from gateway.domain.policy_version import PolicyVersion
 from gateway.domain.record import RequestRecord, Result, StoredText
 from gateway.policy.document import VerifyDocument
+from gateway.policy.reading import read_policy
 from gateway.settings import Settings, load, places
 from gateway.store.base import locate
+from gateway.store.changes import Changes
+from gateway.store.policies import PolicyVersions
 from gateway.store.requests import Filter, Requests
 from gateway.store.schema import upgrade
 from gateway.store.sinks import open_sink
 from gateway.store.verifications import CALIBRATOR
 from tests.store.records import FULL, NOON, identity, request
+from tests.store.tenants import OPERATOR
 from tests.upstreams.openai_server import KEY, OpenAIServer
 from tests.upstreams.replies import Counts, Reply
 
@@ -115,6 +120,12 @@ class World:
                 for each in await desk.outcomes.of_request(identity(number, begun), begun, key_id="default"):
                     found[number] = each
         return found
+
+    async def outcomes_since(self, begun: float, number: int) -> Sequence[Outcome]:
+        """Those of a request that began then."""
+        async with self.desk() as desk:
+            found = identity(number, begun)
+            return await desk.outcomes.of_request(found, id_time(found) or 0, key_id="default")
 
     async def records(self) -> list[RequestRecord]:
         """Of the verifier's calls."""
@@ -301,24 +312,36 @@ async def test_what_cannot_verify_is_told(
 async def test_the_tick_reads_policies_and_environment(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A policy's `calibrate.verify` is all that it takes."""
+    """A policy's `calibrate.verify` is all that it takes, while that version of it is in force."""
     config = tmp_path / "ponder.yaml"
     config.write_text(world.settings.model_dump_json(exclude_unset=True))
     folder = tmp_path / "policies" / "work"
     folder.mkdir(parents=True)
-    (folder / "policy.yaml").write_text(
+    said = (
         "policy: work\narms: {fast: {model: gpt-4.1-mini}}\n"
         "defaults: {arm: fast, reference: fast, max_cost_usd: 0.1}\nstore_text: true\n"
         "calibrate: {every: 1d, spend_at_most_usd: 1, verify: {share: 1, by: judge, spend_at_most_usd: 1}}\n"
     )
+    (folder / "policy.yaml").write_text(said)
     monkeypatch.setenv("K", KEY)
     where = places({"PONDER_HOME": str(tmp_path), "PONDER_CONFIG": str(config)})
     await tick(where, load(config))
     begun = time.time() - 60
     await world.keep(_answered(1, started_at=begun))
     await tick(where, load(config))
-    async with world.desk() as desk:
-        (found,) = await desk.outcomes.of_request(
-            identity(1, begun), id_time(identity(1, begun)) or 0, key_id="default"
-        )
+    (found,) = await world.outcomes_since(begun, 1)
     assert (found.score, found.probability) == (1.0, 1.0)
+    await _roll_back(world, said.partition("calibrate")[0], said)
+    await world.keep(_answered(2, started_at=begun + 1))
+    await tick(where, load(config))
+    assert not await world.outcomes_since(begun + 1, 2)
+
+
+async def _roll_back(world: World, *said: str) -> None:
+    """Let a policy's file have said these, one after the other, and go back to the one before the last."""
+    changes = Changes(locate(world.url))
+    for each in (read_policy("work", text) for text in said):
+        version = PolicyVersion("work", each.digest, each.text, NOON)
+        await PolicyVersions(changes).record([version], at=NOON)
+    await PolicyVersions(changes).roll_back("work", to=None, by=OPERATOR)
+    await changes.close()
