@@ -1,23 +1,22 @@
 """With which chance a policy draws each arm for an ask on record: decided again, without its exploration's draw.
 
-A decision takes tens of microseconds, so a million of them are shared between processes, and asks with
-equal facts are decided once.
+A decision takes tens of microseconds, so asks with equal facts are decided once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import orjson
 
 from gateway.commands.policy_sources import configured, prepare, source
 from gateway.domain.arm import Arm
+from gateway.domain.construction import quick_value
 from gateway.domain.profile import Profile
 from gateway.errors import InvalidRequest, PonderError
+from gateway.policy.conditions import View
 from gateway.policy.decide import decide
 from gateway.policy.ready import ReadyPolicy
 from gateway.policy.replay import recall
@@ -42,7 +41,7 @@ class Why(StrEnum):
     """The new policy would refuse it."""
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value
 class Drawn:
     """With which chances a decision on record was drawn, and with which the new policy would draw it.
 
@@ -55,19 +54,23 @@ class Drawn:
     new: Chances
 
 
-class Decider:
-    """One policy, with the profile it would follow."""
+@quick_value
+class Recalled:
+    """What a decision on record drew, and with which chances."""
 
-    def __init__(self, policy: ReadyPolicy, profile: Profile | None) -> None:
-        self._policy = policy
-        self._profile = profile
+    arm: str
+    chances: Mapping[str, float]
+    facts: Mapping[str, Any]
+
+
+class Memory:
+    """Decisions on record, told in the arms that a policy has now."""
+
+    def __init__(self, policy: ReadyPolicy) -> None:
         self._arms = {name: _definition(ready.arm) for name, ready in policy.arms.items()}
-        self._decided = lru_cache(maxsize=_REMEMBERED)(self._decide)
-        self._known: dict[Drawn, Drawn] = {}
-        """Equal ones are one, so that a part of the log goes from process to process as few of them."""
 
-    def draw(self, plan: str) -> Drawn | Why:
-        """The chances for a decision, by its plan as JSON; or why there are none."""
+    def recall(self, plan: str) -> Recalled | Why:
+        """A decision by its plan as JSON; or why it says nothing."""
         document = orjson.loads(plan)
         facts, chances = document.get("facts") or {}, document.get("propensities") or {}
         if document.get("is_observed"):
@@ -79,25 +82,60 @@ class Decider:
             return Why.UNREADABLE
         if self._is_namesake(document["arm"]):
             arm, chances = f"{arm}{_NAMESAKE}", {**chances, arm: 0.0, f"{arm}{_NAMESAKE}": chances[arm]}
+        return Recalled(arm, chances, facts)
+
+    def _is_namesake(self, taken: Mapping[str, Any]) -> bool:
+        """Whether the policy has another arm by the name of the one that was taken."""
+        own = self._arms.get(taken["name"])
+        return own is not None and any(taken.get(name, value) != value for name, value in own.items())
+
+
+class Constant:
+    """One arm of a policy, for whatever is asked."""
+
+    def __init__(self, policy: ReadyPolicy, arm: str) -> None:
+        self._memory = Memory(policy)
+        self._new: Chances = ((arm, 1.0),)
+
+    def draw_all(self, plans: Sequence[str]) -> list[Drawn | Why]:
+        """The chances for decisions, by their plans as JSON; or why there are none."""
+        recalled = (self._memory.recall(each) for each in plans)
+        return [
+            each if isinstance(each, Why) else Drawn(each.arm, chances_of(each.chances), self._new) for each in recalled
+        ]
+
+
+class Decider:
+    """One policy, with the profile it would follow."""
+
+    def __init__(self, policy: ReadyPolicy, profile: Profile | None) -> None:
+        self._policy = policy
+        self._profile = profile
+        self._memory = Memory(policy)
+        self._decided: dict[bytes, Chances | Why] = {}
+
+    def draw(self, plan: str) -> Drawn | Why:
+        """The chances for a decision, by its plan as JSON; or why there are none."""
+        recalled = self._memory.recall(plan)
+        if isinstance(recalled, Why):
+            return recalled
         # Which arm and which version of a profile was drawn then is no fact of the ask.
-        new = self._decided(orjson.dumps({name: facts[name] for name in facts if name not in _DRAWS}))
-        if isinstance(new, Why):
-            return new
-        drawn = Drawn(arm, chances_of(chances), new)
-        return self._known.setdefault(drawn, drawn)
+        facts = {name: value for name, value in recalled.facts.items() if name not in _DRAWS}
+        known = orjson.dumps(facts)
+        new = self._decided.get(known)
+        if new is None:
+            if len(self._decided) >= _REMEMBERED:
+                self._decided.clear()
+            new = self._decided[known] = self._decide(facts)
+        return new if isinstance(new, Why) else Drawn(recalled.arm, chances_of(recalled.chances), new)
 
     def draw_all(self, plans: Sequence[str]) -> list[Drawn | Why]:
         """Those of many decisions."""
         return [self.draw(each) for each in plans]
 
-    def _is_namesake(self, taken: Mapping[str, Any]) -> bool:
-        """Whether the new policy has another arm by the name of the one that was taken."""
-        own = self._arms.get(taken["name"])
-        return own is not None and any(taken.get(name, value) != value for name, value in own.items())
-
-    def _decide(self, facts: bytes) -> Chances | Why:
+    def _decide(self, facts: View) -> Chances | Why:
         try:
-            ask = recall(orjson.loads(facts))
+            ask = recall(facts)
         except InvalidRequest:
             return Why.UNREADABLE
         try:
@@ -128,17 +166,3 @@ def decider(name: str, profile: Profile | None) -> Decider:
     """The decider of a policy, by name or file, with the models that are configured."""
     _, offered = configured()
     return Decider(prepare(source(name).policy(), offered), profile)
-
-
-_deciders: dict[str, Decider] = {}
-"""The one of a process that works for another."""
-
-
-def prepare_process(name: str, profile: Profile | None) -> None:
-    """Make a process ready to decide for another."""
-    _deciders["own"] = decider(name, profile)
-
-
-def draw_in_process(plans: Sequence[str]) -> list[Drawn | Why]:
-    """What a process that was made ready decides for the other."""
-    return _deciders["own"].draw_all(plans)

@@ -21,6 +21,7 @@ from calibrator.stats.off_policy import (
     OffPolicyEstimate,
     doubly_robust,
     doubly_robust_change,
+    doubly_robust_saving,
     effective_size,
     self_normalised,
 )
@@ -48,6 +49,8 @@ class Measure:
     weighted: OffPolicyEstimate | None
     modelled: OffPolicyEstimate | None
     change: Interval | None
+    saved: Interval | None
+    """Which share of the new policy's mean the logged one saved; None where that mean is not above 0."""
     doubts: tuple[str, ...]
 
 
@@ -130,11 +133,13 @@ def _replayed(log: Log, known: _Known, category: str | None, chosen: _Flags, con
 
 def _moves(log: Log, chosen: _Flags) -> tuple[float, Mapping[str, float]]:
     """The share of decisions that the new policy takes to other arms, and the part that the log never went, by arm."""
-    pairs, counts = np.unique(np.stack((log.old_row[chosen], log.new_row[chosen])), axis=1, return_counts=True)
-    if not counts.size:
+    among = len(log.new)
+    pairs = np.bincount(log.old_row[chosen] * among + log.new_row[chosen])
+    occurring = np.flatnonzero(pairs)
+    if not occurring.size:
         return 0.0, {}
-    share = counts / counts.sum()
-    old, new = log.old[pairs[0]], log.new[pairs[1]]
+    share = pairs[occurring] / pairs.sum()
+    old, new = log.old[occurring // among], log.new[occurring % among]
     moved = float(share @ np.maximum(new - old, 0).sum(axis=1))
     beyond = share @ np.where(old == 0, new, 0.0)
     return moved, {log.arms[place]: float(beyond[place]) for place in np.argsort(-beyond) if beyond[place] > 0}
@@ -175,17 +180,17 @@ def _measure(
     values, stands_for = quantity.values[chosen], quantity.stands_for[chosen]
     known = int((stands_for > 0).sum())
     if known < _SOME:
-        return Measure(known, None, None, None, None, (*doubts, "what came of its decisions is not known"))
+        return Measure(known, None, None, None, None, None, (*doubts, "what came of its decisions is not known"))
     stands_for = stands_for / stands_for.mean()
     weights = weight * stands_for
     predicted = quantity.predicted
-    own, change = predicted.own[chosen], predicted.new[chosen] - predicted.old[chosen]
+    own, new, old = predicted.own[chosen], predicted.new[chosen], predicted.old[chosen]
     logged = self_normalised(values, stands_for, confidence)
     size = effective_size(weights)
     if known < weight.size and 0 < size < FEWEST <= effective_size(weight):
         doubts = (*doubts, f"of the decisions whose value is known {size:.0f} are left as an effective sample size")
     weighted = self_normalised(values, weights, confidence) if weights.any() else None
-    modelled = doubly_robust(values, weights, own, predicted.new[chosen], confidence)
+    modelled = doubly_robust(values, weights, own, new, confidence)
     if weighted is None:
         doubts = (*doubts, "none of its arms was ever drawn where the value is known")
     elif modelled.lower > weighted.upper or weighted.lower > modelled.upper:
@@ -197,6 +202,11 @@ def _measure(
         ),
         weighted=weighted,
         modelled=modelled,
-        change=doubly_robust_change(values, weights, stands_for, own, change, confidence=confidence),
+        change=doubly_robust_change(values, weights, stands_for, own, new - old, confidence=confidence),
+        saved=doubly_robust_saving(
+            values, weights, stands_for, own, expected=new, expected_before=old, confidence=confidence
+        )
+        if modelled.estimate > 0
+        else None,
         doubts=doubts,
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibrator.replay.chances import Chances, Drawn, Why
 from calibrator.stats.results import Floats, Integers
@@ -67,6 +68,32 @@ class Log:
         numbers, of_cell = numbered(category for category, _ in self.cells)
         return tuple(numbers), of_cell[self.cell]
 
+    def among(self, chosen: NDArray[np.bool_]) -> Log:
+        """The log of some of the decisions alone, with their labels."""
+        place = np.cumsum(chosen) - 1
+        taken = chosen[self.labels.row]
+        labels = self.labels
+        return replace(
+            self,
+            cell=self.cell[chosen],
+            arm=self.arm[chosen],
+            old_row=self.old_row[chosen],
+            new_row=self.new_row[chosen],
+            cost=self.cost[chosen],
+            latency_s=self.latency_s[chosen],
+            labels=Labels(
+                place[labels.row[taken]],
+                labels.source[taken],
+                labels.score[taken],
+                labels.weight[taken],
+                labels.probability[taken],
+            ),
+        )
+
+    def under(self, chances: Floats) -> Log:
+        """The same decisions beside a policy that has these chances where the logged one had those of ``old``."""
+        return replace(self, new=chances, new_row=self.old_row)
+
 
 class Gathering:
     """A log as it is read: numbers alone, a few hundred bytes a decision with all that follows."""
@@ -80,6 +107,11 @@ class Gathering:
         self._columns = {name: array("i") for name in ("cell", "arm", "old", "new", "row", "source")}
         self._numbers = {name: array("d") for name in ("cost", "latency", "score", "weight", "probability")}
         self._left_out = dict.fromkeys(Why, 0)
+
+    @property
+    def read(self) -> int:
+        """How many decisions were taken in, those that are left out among them."""
+        return len(self._columns["cell"]) + sum(self._left_out.values())
 
     def add(self, part: LoggedPart, drawn: Sequence[Drawn | Why]) -> None:
         """Take in decisions of the log, each with both policies' chances, or why it says nothing."""
@@ -110,6 +142,25 @@ class Gathering:
         columns["new"].append(self._new.number(drawn.new))
         self._numbers["cost"].append(_UNKNOWN if decision.cost_usd is None else decision.cost_usd)
         self._numbers["latency"].append(decision.total_s)
+
+    def join(self, later: Gathering) -> None:
+        """Take in what was gathered elsewhere, of what came later."""
+        known = {
+            "cell": self._cells.numbers(later._cells),
+            "arm": self._arms.numbers(later._arms),
+            "old": self._old.numbers(later._old),
+            "new": self._new.numbers(later._new),
+            "source": self._sources.numbers(later._sources),
+        }
+        begin = len(self._columns["cell"])
+        for name, column in later._columns.items():
+            own = _integers(column)
+            renumbered = own + begin if name == "row" else known[name][own]
+            self._columns[name].frombytes(renumbered.astype(np.int32).tobytes())
+        for name, numbers in later._numbers.items():
+            self._numbers[name].extend(numbers)
+        for why, count in later._left_out.items():
+            self._left_out[why] += count
 
     def log(self) -> Log:
         """All that was taken in."""
@@ -161,6 +212,10 @@ class _Numbered(Generic[_Value]):
     def number(self, value: _Value) -> int:
         """The value's number, a new one the first time."""
         return self._numbers.setdefault(value, len(self._numbers))
+
+    def numbers(self, others: _Numbered[_Value]) -> Integers:
+        """The number here of each number there."""
+        return np.array([self.number(value) for value in others.values], np.int64)
 
 
 def _integers(column: array[int]) -> Integers:

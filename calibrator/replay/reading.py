@@ -1,4 +1,7 @@
-"""Reading a log and deciding it again under another policy, in parts, so that memory holds numbers and no documents."""
+"""Reading a log and deciding it again under another policy, in parts, so that memory holds numbers and no documents.
+
+Of a long log every process reads and decides some stretches, and hands back numbers alone.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,24 @@ import asyncio
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-from calibrator.replay.chances import Decider, Drawn, Why, decider, draw_in_process, prepare_process
+from calibrator.replay.chances import Decider, decider
 from calibrator.replay.log import Gathering, Log
 from gateway.domain.profile import Profile
-from gateway.store.logged import READ_AT_ONCE, LoggedDecisions, LoggedPart, LoggedPeriod
+from gateway.store.base import Database
+from gateway.store.connections import Connections
+from gateway.store.logged import READ_AT_ONCE, LoggedDecisions, LoggedPeriod
 
-_WORTH_PROCESSES: Final = 8 * READ_AT_ONCE
-"""Decisions below which starting processes takes longer than deciding."""
-_MOST_PROCESSES: Final = 3
-"""One process reads; more than this it does not keep busy, and each takes a hundred megabytes and more."""
-_Deciding: TypeAlias = Callable[[Sequence[str]], Awaitable[list[Drawn | Why]]]
+STRETCH: Final = 4 * READ_AT_ONCE
+"""Requests that a process reads at a time."""
+_SHORT: Final = 2
+"""So many stretches are read in less time than other processes start in."""
+_MOST_PROCESSES: Final = 4
+"""Each takes a hundred megabytes and more, and has a connection to the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,62 +38,95 @@ class Follower:
 
 
 async def read_log(
-    decisions: LoggedDecisions,
+    database: Database,
     period: LoggedPeriod,
     follower: Follower,
     advance: Callable[[int], None],
     *,
     processes: int | None = None,
+    stretch: int = STRETCH,
 ) -> Log:
     """The log of a period, with both policies' chances for each decision; ``advance`` takes how many are read.
 
-    As many ``processes`` decide as are asked for, and else as the log and this machine call for.
+    As many ``processes`` read as are asked for, and else as the log and this machine call for.
     """
     own = decider(follower.name, follower.profile)  # a faulty policy is told of before anything is read
-    if processes is None:
-        is_long = await decisions.count(period) > _WORTH_PROCESSES
-        processes = min(os.cpu_count() or 1, _MOST_PROCESSES) if is_long else 1
-    gathering = Gathering()
-    done = 0
-    with _deciding(own, follower, processes) as decide:
-        async for part, drawn in _decided(decisions.parts(period), decide, processes + 1):
-            gathering.add(part, drawn)
-            done += len(part.decisions)
-            advance(done)
+    connections = Connections(database, most=1)
+    try:
+        decisions, gathering = LoggedDecisions(connections), Gathering()
+        stretches = await decisions.cut(period, size=stretch)
+        if processes is None:
+            processes = 1 if len(stretches) <= _SHORT else min(os.cpu_count() or 1, _MOST_PROCESSES)
+        if processes == 1:
+            await _gather(decisions, own, period, gathering, advance)
+            return gathering.log()
+    finally:
+        await connections.close()
+    # Spawned, as a fork would carry the database's threads and locks along.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _prepare_process, (database, follower)) as pool:
+        await _gather_in(pool, stretches, 2 * processes, gathering, advance)
     return gathering.log()
 
 
-@contextmanager
-def _deciding(own: Decider, follower: Follower, processes: int) -> Iterator[_Deciding]:
-    """What decides a part: this process, or several others."""
-    if processes == 1:
-
-        async def here(plans: Sequence[str]) -> list[Drawn | Why]:
-            return own.draw_all(plans)
-
-        yield here
-        return
-    # Spawned, as a fork would carry the database's threads and locks along.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, prepare_process, (follower.name, follower.profile)) as pool:
-
-        async def there(plans: Sequence[str]) -> list[Drawn | Why]:
-            return await asyncio.get_running_loop().run_in_executor(pool, draw_in_process, plans)
-
-        yield there
+async def _gather(
+    decisions: LoggedDecisions,
+    own: Decider,
+    period: LoggedPeriod,
+    gathering: Gathering,
+    advance: Callable[[int], None],
+) -> None:
+    """Read and decide a period here."""
+    async for part in decisions.parts(period):
+        gathering.add(part, own.draw_all([each.plan for each in part.decisions]))
+        advance(gathering.read)
 
 
-async def _decided(
-    parts: AsyncIterator[LoggedPart], decide: _Deciding, most: int
-) -> AsyncIterator[tuple[LoggedPart, list[Drawn | Why]]]:
-    """The parts in their order, each with what was drawn; at most so many are under way."""
-    waiting: deque[tuple[LoggedPart, asyncio.Task[list[Drawn | Why]]]] = deque()
-    async for part in parts:
-        plans = [each.plan for each in part.decisions]
-        waiting.append((part, asyncio.ensure_future(decide(plans))))
+async def _gather_in(
+    pool: ProcessPoolExecutor,
+    stretches: Sequence[LoggedPeriod],
+    most: int,
+    gathering: Gathering,
+    advance: Callable[[int], None],
+) -> None:
+    """Have stretches read and decided, so many at a time, and put them together in their order."""
+    loop = asyncio.get_running_loop()
+    waiting: deque[asyncio.Future[Gathering]] = deque()
+    for each in stretches:
+        waiting.append(loop.run_in_executor(pool, _gather_in_process, each))
         if len(waiting) >= most:
-            first, task = waiting.popleft()
-            yield first, await task
+            gathering.join(await waiting.popleft())
+            advance(gathering.read)
     while waiting:
-        first, task = waiting.popleft()
-        yield first, await task
+        gathering.join(await waiting.popleft())
+        advance(gathering.read)
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What a process has that works for another."""
+
+    database: Database
+    decider: Decider
+
+
+_process: dict[str, _Own] = {}
+
+
+def _prepare_process(database: Database, follower: Follower) -> None:
+    """Make a process ready to decide for another."""
+    _process["own"] = _Own(database, decider(follower.name, follower.profile))
+
+
+def _gather_in_process(period: LoggedPeriod) -> Gathering:
+    """A stretch, read and decided by a process that was made ready."""
+    return asyncio.run(_gathered(_process["own"], period))
+
+
+async def _gathered(own: _Own, period: LoggedPeriod) -> Gathering:
+    connections, gathering = Connections(own.database, most=1), Gathering()
+    try:
+        await _gather(LoggedDecisions(connections), own.decider, period, gathering, lambda _: None)
+    finally:
+        await connections.close()
+    return gathering

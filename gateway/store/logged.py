@@ -1,26 +1,29 @@
 """Reading what policies decided, a part at a time and the oldest first, with what was later found of it.
 
-Made for reading millions: documents stay text for whoever needs them, and each part is read by two short
-queries of its own, so that nothing waits for a long one.
+Made for reading millions: documents stay text for whoever needs them, and each part is read by short
+queries of its own, so that nothing waits for a long one. A period can be cut, for several processes to read.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, Text, case, cast, null, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.construction import quick_value
 from gateway.domain.identity import id_time
 from gateway.store.calibration_tables import outcomes
+from gateway.store.columns import QuickUuid
 from gateway.store.connections import Connections
 from gateway.store.tables import requests
 
 READ_AT_ONCE: Final = 5_000
 _NANOS: Final = 1e9
+_BY_TIME: Final = "7"
+"""The version of a UUID that begins with its time."""
 
 
 @quick_value
@@ -76,41 +79,53 @@ class LoggedDecisions:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def count(self, period: LoggedPeriod) -> int:
-        """How many there are."""
+    async def cut(self, period: LoggedPeriod, *, size: int) -> Sequence[LoggedPeriod]:
+        """The period as shorter ones, in which about so many requests began, whoever decided them."""
+        cuts = [period.since]
         async with self._connections.reading() as connection:
-            return int(await connection.scalar(select(func.count()).select_from(requests).where(*_of(period))) or 0)
+            while (following := await _cut(connection, cuts[-1], period.until, size)) is not None:
+                cuts.append(following)
+        ends = (*cuts[1:], period.until)
+        return [replace(period, since=since, until=until) for since, until in zip(cuts, ends, strict=True)]
 
     async def parts(self, period: LoggedPeriod, *, size: int = READ_AT_ONCE) -> AsyncIterator[LoggedPart]:
-        """The decisions of a period, so many at a time, with what was found of them until now."""
-        order = (requests.c.started_at, requests.c.id)
-        statement = _decisions(period).order_by(*order).limit(size)
-        following = statement
-        while True:
+        """The decisions of a period, about so many at a time, with what was found of them until now."""
+        since: float | None = period.since
+        while since is not None:
             async with self._connections.reading() as connection:
-                rows = (await connection.execute(following)).all()
-                decisions = [_decision(row) for row in rows]
+                following = await _cut(connection, since, period.until, size)
+                until = period.until if following is None else following
+                rows = await connection.execute(_decisions(replace(period, since=since, until=until)))
+                decisions = [_decision(row) for row in rows.all()]
                 labels = await read_labels(connection, {each.id: each.key_id for each in decisions})
             if decisions:
                 yield LoggedPart(decisions, labels)
-            if len(rows) < size:
-                return
-            following = statement.where(tuple_(*order) > (rows[-1].started_at, rows[-1].id))
+            since = following
+
+
+async def _cut(connection: AsyncConnection, since: float, until: float, size: int) -> float | None:
+    """When the next request began after so many, those that began with the first not counted; None after fewer."""
+    began = requests.c.started_at
+    following = select(began).where(began > since, began < until).order_by(began).offset(size).limit(1)
+    found: float | None = await connection.scalar(following)
+    return found
 
 
 async def read_labels(connection: AsyncConnection, owners: Mapping[str, str]) -> Sequence[Label]:
     """The labels of requests, given with their keys; those of a key that may not speak of others count for its own."""
-    begun = [at for each in owners if (at := id_time(each)) is not None]
-    if not begun:
+    timed = [each for each in owners if each[14:15] == _BY_TIME]
+    if not timed:
         return ()
     columns = outcomes.c
-    found = (columns.request_id, columns.source, columns.score, columns.weight, columns.probability)
-    among = columns.started_at.between(min(begun), max(begun))
+    request_id = type_coerce(columns.request_id, QuickUuid())
+    found = (request_id, columns.source, columns.score, columns.weight, columns.probability)
+    # Text of such ids sorts by time.
+    among = columns.started_at.between(id_time(min(timed)), id_time(max(timed)))
     rows = await connection.execute(select(*found, columns.key_id, columns.is_vouched).where(among))
     return [
-        Label(*row[: len(found)])
-        for row in rows.all()
-        if (owner := owners.get(row.request_id)) is not None and (row.is_vouched or row.key_id == owner)
+        Label(*said)
+        for *said, key_id, is_vouched in rows.all()
+        if (owner := owners.get(said[0])) is not None and (is_vouched or key_id == owner)
     ]
 
 
@@ -126,31 +141,25 @@ def _of(period: LoggedPeriod) -> list[ColumnElement[bool]]:
 
 def _decisions(period: LoggedPeriod) -> Select[*tuple[Any, ...]]:
     columns = requests.c
-    return select(
-        columns.started_at,
-        columns.id,
-        columns.key_id,
-        columns.model_asked,
-        columns.arm,
-        columns.category,
-        columns.difficulty,
-        # As text: reading a million of them as documents would take longer than all the rest.
-        cast(columns.plan, Text).label("plan"),
-        columns.cost_nanos,
-        columns.is_cost_complete,
-        columns.total_s,
-    ).where(*_of(period))
+    return (
+        select(
+            type_coerce(columns.id, QuickUuid()),
+            columns.key_id,
+            columns.model_asked,
+            columns.arm,
+            columns.category,
+            columns.difficulty,
+            # As text: reading a million of them as documents would take longer than all the rest.
+            cast(columns.plan, Text),
+            case((columns.is_cost_complete, columns.cost_nanos), else_=null()),
+            columns.total_s,
+        )
+        .where(*_of(period))
+        .order_by(columns.started_at, columns.id)
+    )
 
 
 def _decision(row: Any) -> LoggedDecision:
-    return LoggedDecision(
-        row.id,
-        row.key_id,
-        row.model_asked,
-        row.arm,
-        row.category,
-        row.difficulty,
-        row.plan,
-        row.cost_nanos / _NANOS if row.is_cost_complete else None,
-        row.total_s,
-    )
+    request_id, key_id, model_asked, arm, category, difficulty, plan, cost_nanos, total_s = row
+    cost_usd = None if cost_nanos is None else cost_nanos / _NANOS
+    return LoggedDecision(request_id, key_id, model_asked, arm, category, difficulty, plan, cost_usd, total_s)

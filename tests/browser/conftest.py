@@ -35,6 +35,8 @@ class Site:
     def sign_in(self, page: Page) -> None:
         """Sign in, by the keyboard alone."""
         page.goto(f"{self.address}/dashboard")
+        # The field takes the focus by itself, a moment after the page is there.
+        page.wait_for_function("() => document.activeElement instanceof HTMLInputElement")
         page.keyboard.type(self.secret)
         page.keyboard.press("Enter")
         page.wait_for_url(f"{self.address}/dashboard")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.browser
 
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS") or "build/screenshots")
 LARGEST_PICTURE = 150_000
+_PICTURE = re.compile(r"images/(dashboard[\w-]*\.png)")
 FOCUSED = "document.activeElement.id"
 
 
@@ -66,7 +68,7 @@ def test_every_page_fits(watched: Watched, site: Site, width: int) -> None:
     """From a telephone's width on, no page is wider than the window; wide tables scroll by themselves."""
     watched.page.set_viewport_size({"width": width, "height": 800})
     paths = ["requests", f"requests/{site.request_id}", "policies", "policies/default", "profiles"]
-    paths += ["profiles/default?version=2", "runs", f"runs/{site.run}", "keys", "changes"]
+    paths += ["profiles/default?version=2", "savings", "runs", f"runs/{site.run}", "keys", "changes"]
     for path in ("", *(f"/{each}" for each in paths)):
         watched.page.goto(f"{site.address}/dashboard{path}")
         assert watched.page.evaluate("document.documentElement.scrollWidth") <= width, path
@@ -128,10 +130,14 @@ def test_an_open_page_leaves_with_its_session(chromium: Browser, site: Site, wat
     context.close()
 
 
-def test_pictures(chromium: Browser, tidy_site: Site) -> None:
-    """Pictures for the README: the overview, a search, and the evidence of a profile, each a small file."""
+@pytest.mark.parametrize("light", ["light", "dark"])
+def test_pictures(chromium: Browser, tidy_site: Site, light: Literal["light", "dark"]) -> None:
+    """Pictures for the README, in both lights: overview, a search, a profile's evidence and savings, each a small file.
+
+    Those that the pages of this repository show are all among them.
+    """
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    made = Watched(chromium, tidy_site.address, viewport={"width": 1200, "height": 900}, color_scheme="light")
+    made = Watched(chromium, tidy_site.address, viewport={"width": 1200, "height": 900}, color_scheme=light)
     page = made.page
     tidy_site.sign_in(page)
     page.goto(f"{tidy_site.address}/dashboard/keys")
@@ -139,15 +145,20 @@ def test_pictures(chromium: Browser, tidy_site: Site) -> None:
     page.get_by_label("dollars").first.fill("5")
     page.get_by_role("button", name="Set", exact=True).first.click()
     page.wait_for_url("**/dashboard/keys")
+    taken = set()
     for name, path, height in (
         ("dashboard", "?by=arm&paused", 1080),
         ("dashboard-request", f"/requests/{tidy_site.request_id}", 1150),
-        ("dashboard-profile", "/profiles/default?version=2", 800),
+        ("dashboard-profile", "/profiles/default?version=2", 880),
+        ("dashboard-savings", "/savings", 760),
     ):
         page.set_viewport_size({"width": 1200, "height": height})
         page.goto(f"{tidy_site.address}/dashboard{path}")
-        file = SCREENSHOTS / f"{name}.png"
+        file = SCREENSHOTS / f"{name}{'-dark' if light == 'dark' else ''}.png"
         page.screenshot(path=file)
+        taken.add(file.name)
         assert 10_000 < file.stat().st_size < LARGEST_PICTURE
+    shown = {name for file in ("README.md", "docs/dashboard.md") for name in _PICTURE.findall(Path(file).read_text())}
+    assert {name for name in shown if ("-dark" in name) == (light == "dark")} == taken
     made.context.close()
     assert made.faults == []

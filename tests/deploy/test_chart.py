@@ -160,7 +160,7 @@ def test_configuration_and_policies_lie_where_they_are_read() -> None:
     """ponder.yaml is what the values say, and each policy has its folder beside it."""
     objects = _rendered(EVERYTHING)
     (held,) = _of("ConfigMap", objects)
-    own = {"calibration": {"gateway_url": "http://ponder.prod.svc:80"}}
+    own = {"calibration": {"gateway_url": "http://ponder.prod.svc:80"}, "shutdown": {"notice_s": 5}}
     assert yaml.safe_load(held["data"]["ponder.yaml"]) == CONFIG | own
     (service,) = [each for each in _of("Service", objects) if each["metadata"]["name"] == "ponder"]
     assert service["spec"]["ports"][0]["port"] == 80

@@ -17,6 +17,7 @@ import yaml
 from tests.deploy.places import DEPLOY, ROOT
 
 RULES = DEPLOY / "prometheus" / "rules.yaml"
+TRIALS = sorted(RULES.parent.glob("*.test.yaml"))
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 GROUPS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text("utf-8"))["groups"]
 ALERTS = {rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule}
@@ -110,13 +111,23 @@ def test_the_chart_brings_the_same_rules() -> None:
     assert (DEPLOY / "helm" / "ponder" / "files" / "rules.yaml").read_bytes() == RULES.read_bytes()
 
 
-def test_prometheus_itself_agrees(tmp_path: Path) -> None:
-    """By promtool's own check and its tests of rules, on machines that have it; else the tests name known alerts."""
-    cases = yaml.safe_load(RULES.with_name("rules.test.yaml").read_text("utf-8"))
-    assert {case["alertname"] for test in cases["tests"] for case in test["alert_rule_test"]} <= ALERTS.keys()
-    assert cases["rule_files"] == [RULES.name]
+def test_every_alert_is_tried() -> None:
+    """The tests of rules have a moment when it fires and one when it does not, and read the rules that are shipped."""
+    fires, rests = set(), set()
+    for file in TRIALS:
+        cases = yaml.safe_load(file.read_text("utf-8"))
+        assert cases["rule_files"] == [RULES.name]
+        for case in (case for test in cases["tests"] for case in test["alert_rule_test"]):
+            (fires if case.get("exp_alerts") else rests).add(case["alertname"])
+    assert fires == ALERTS.keys()
+    assert rests <= fires
+    assert len(TRIALS) == 2
+
+
+def test_prometheus_itself_agrees() -> None:
+    """By promtool's own check and its tests of rules, on machines that have it."""
     promtool = shutil.which("promtool")
-    for arguments in (["check", "rules", str(RULES)], ["test", "rules", str(RULES.with_name("rules.test.yaml"))]):
+    for arguments in (["check", "rules", str(RULES)], *(["test", "rules", str(file)] for file in TRIALS)):
         if promtool is not None:
             result = subprocess.run([promtool, *arguments], check=False, capture_output=True, text=True)
             assert result.returncode == 0, result.stdout + result.stderr

@@ -90,6 +90,19 @@ def test_replayed_intervals_cover_the_truth(judging: _Judging) -> None:
     assert max(missed.values()) <= most_misses(_RUNS, 0.12), missed
 
 
+def test_intervals_of_what_was_saved_cover_the_truth() -> None:
+    """The share of the new policy's cost that the logged one saved, or cost more, is within as often as promised."""
+    random = np.random.default_rng(7)
+    truth = 1 - float(_MIX @ (_OLD @ _COSTS)) / float(_MIX @ (_NEW @ _COSTS))
+    missed = 0
+    for _ in range(_RUNS):
+        log = _log(random, _Judging(_ALL, is_told=True))
+        saved = replay_log(log, rewards_of(log, None), 0.9)[0].cost_usd.saved
+        assert saved is not None
+        missed += not saved.lower <= truth <= saved.upper
+    assert missed <= most_misses(_RUNS, 0.12), missed
+
+
 def _mean(measure: Measure) -> float:
     assert measure.weighted is not None
     return measure.weighted.estimate

@@ -12,16 +12,18 @@ from gateway.errors import NotFound
 from gateway.flow.house import House
 from gateway.http.admin.desk import Desk
 from gateway.http.asgi import ASGIApp, Receive, Scope, Send
-from gateway.http.dashboard import assets, changes, keys, overview, policies, profiles, requests, runs
+from gateway.http.dashboard import assets, changes, keys, overview, policies, profiles, requests, runs, savings
 from gateway.http.dashboard.board import Board, OutcomeLog, RequestLog
 from gateway.http.dashboard.entrance import COOKIE, FORM, SIGN_IN, VISITOR, Entrance, is_secure, session_token
 from gateway.http.dashboard.pages import Pages, Parts
 from gateway.http.dashboard.visitors import SESSION_S, Ring, Visitors
 from gateway.store.connections import Connections
+from gateway.store.savings import StoredSavings
 from gateway.store.sessions import StoredSessions
 from gateway.store.traffic import Traffic
 
 _A_YEAR_S: Final = 31_536_000
+_PAGES: Final = (requests, policies, profiles, savings, runs, keys, changes)
 
 
 def open_dashboard(
@@ -35,7 +37,7 @@ def open_dashboard(
 ) -> ASGIApp:
     """Everything below ``/dashboard``, with stores of its own on these connections."""
     visitors = Visitors(ring, StoredSessions(connections), desk.pepper, desk.clock)
-    return _dashboard(Board(house, desk, visitors, Traffic(connections), log, outcomes))
+    return _dashboard(Board(house, desk, visitors, Traffic(connections), StoredSavings(connections), log, outcomes))
 
 
 def _dashboard(board: Board) -> ASGIApp:
@@ -44,7 +46,7 @@ def _dashboard(board: Board) -> ASGIApp:
         Route("/dashboard/static/{name}", _static),
         *_signing(board, pages),
         *overview.routes(board, pages, parts),
-        *(route for each in (requests, policies, profiles, runs, keys, changes) for route in each.routes(board, pages)),
+        *(route for each in _PAGES for route in each.routes(board, pages)),
     ]
     router = Router(routes, redirect_slashes=False, default=_nowhere)
     return Entrance(router, board.house, board.visitors, pages, on_change=parts.forget)

@@ -11,6 +11,7 @@ from gateway.domain.record import RequestRecord
 from gateway.flow.house import House
 from gateway.http.admin.desk import Desk
 from gateway.http.dashboard.visitors import Visitors
+from gateway.store.savings import StoredSavings
 from gateway.store.traffic import Traffic
 
 
@@ -34,5 +35,6 @@ class Board:
     desk: Desk
     visitors: Visitors
     traffic: Traffic
+    savings: StoredSavings
     log: RequestLog
     outcomes: OutcomeLog

@@ -20,8 +20,8 @@ from gateway.http.dashboard.budgets import used_budgets
 from gateway.http.dashboard.drawing import spend_by_hour
 from gateway.http.dashboard.entrance import VISITOR
 from gateway.http.dashboard.pages import Pages, Parts
-from gateway.store.rollups import HOUR_S, Facet, hour_of
 from gateway.store.traffic import Durations, KeyName, Sum
+from gateway.store.traffic_counts import HOUR_S, Facet, hour_of
 
 _DAY_S: Final = 86_400.0
 _WEEK_HOURS: Final = 7 * 24

@@ -38,7 +38,13 @@ class Pages:
             auto_reload=False,
         )
         self._templates.filters.update(
-            money=words.money, duration=words.duration, share=words.share, count=words.count, iso=words.iso, exact=show
+            money=words.money,
+            dollars=words.dollars,
+            duration=words.duration,
+            share=words.share,
+            count=words.count,
+            iso=words.iso,
+            exact=show,
         )
         self._templates.globals["asset"] = address_of
 

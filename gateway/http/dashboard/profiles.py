@@ -89,6 +89,7 @@ async def _one(board: Board, pages: Pages, request: Request) -> Markup:
     activations = await desk.rollouts.history(policy, limit=_LISTED)
     shown = await _chosen(board, request, policy, rollout, versions[0])
     progress, measured = await _measured(board, shown.experiment_id)
+    run = None if shown.experiment_id is None else await desk.experiments.find(shown.experiment_id)
     return await pages.in_thread(
         lambda: pages.draw(
             "profile.html",
@@ -103,6 +104,7 @@ async def _one(board: Board, pages: Pages, request: Request) -> Markup:
             shown=shown,
             rules=_evidence(shown, progress, measured),
             is_measured=bool(progress),
+            is_imported=run is not None and bool(run.experiment.target.get("imported")),
             may_operate=may(request, Role.OPERATOR),
         )
     )

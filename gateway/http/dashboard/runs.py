@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -45,6 +48,8 @@ def routes(board: Board, pages: Pages) -> list[Route]:
                 cells=[
                     (each, each.score / each.items, wilson(each.score / each.items, each.items)) for each in progress
                 ],
+                measured=sum(each.items for each in progress),
+                planned=_planned(found.experiment.target),
                 published=next((each for each in versions if each.experiment_id == run), None),
             )
         )
@@ -53,3 +58,17 @@ def routes(board: Board, pages: Pages) -> list[Route]:
         Route("/dashboard/runs", page, methods=["GET"]),
         Route("/dashboard/runs/{run}", one, methods=["GET"]),
     ]
+
+
+def _planned(target: Mapping[str, Any]) -> int | None:
+    """How many answers a run measures at most, each item by each arm; None where its target does not say.
+
+    A run that is sure earlier measures fewer.
+    """
+    rules = target.get("rules")
+    counts = [
+        each["items"] * len(each["arms"])
+        for each in (rules.values() if isinstance(rules, Mapping) else ())
+        if isinstance(each.get("items"), int) and isinstance(each.get("arms"), list)
+    ]
+    return sum(counts) or None

@@ -29,6 +29,11 @@ def money(amount: Decimal | None) -> str:
     return f"${text}"
 
 
+def dollars(amount: float | None) -> str:
+    """A mean, which is no sum of money, as ``money`` reads."""
+    return money(None if amount is None else Decimal(f"{amount:.9f}"))
+
+
 def duration(seconds: float | None) -> str:
     """Milliseconds below a second, seconds below a minute, then minutes."""
     if seconds is None:
@@ -46,7 +51,7 @@ def share(part: float | None, whole: float = 1.0) -> str:
     """A share in per cent, to a tenth below ten of them."""
     if part is None or not whole:
         return UNKNOWN
-    percent = 100 * float(part) / float(whole)
+    percent = round(100 * float(part) / float(whole), 1) or 0.0  # no sign before nothing
     text = f"{percent:.1f}%" if 0 < abs(percent) < 10 else f"{percent:.0f}%"  # noqa: PLR2004 - ten of a hundred
     return text.replace("-", "\N{MINUS SIGN}")
 

@@ -16,6 +16,7 @@ from gateway.domain.experiment import Experiment, Measurement
 from gateway.domain.money import ZERO, usd
 from gateway.domain.plan import Ceilings, Dropped, Plan
 from gateway.domain.record import RequestRecord, Result
+from gateway.domain.savings import Accuracy, ArmAnswers, Beside, Bounded, PolicySavings, Savings, Scope
 from gateway.domain.search_record import Fate, SearchDraw, SearchRecord
 from gateway.store import schema
 from gateway.store.base import locate
@@ -26,6 +27,7 @@ from gateway.store.measurements import Measurements
 from gateway.store.profiles import Profiles
 from gateway.store.rollouts import Rollouts
 from gateway.store.rollups import Rollups
+from gateway.store.savings import StoredSavings
 from gateway.store.sinks import open_sink
 from tests.store.profiles import document
 from tests.store.records import call, identity, request
@@ -68,6 +70,8 @@ async def _seed(url: str, now: float, number: int, text: Texts) -> None:
     await sink.write([searched(now - 5, text), *(_usual(each, now, draw) for each in range(2, number + 2))])
     await Rollups(connections).sum_up(now, kept_since=now - 30 * DAY_S)
     await _calibrated(connections, changes, now, text)
+    for each in _saved(now, text):
+        await StoredSavings(connections).keep(each)
     for each in (sink, connections, changes):
         await each.close()
 
@@ -85,10 +89,11 @@ class Texts:
     effort: str
     drawn_by: str
     why: str
+    category: str
     error: str | None
 
 
-HOSTILE_TEXTS = Texts(*[HOSTILE] * 10)
+HOSTILE_TEXTS = Texts(*[HOSTILE] * 11)
 TIDY_TEXTS = Texts(
     model="auto",
     arm="tree",
@@ -99,6 +104,7 @@ TIDY_TEXTS = Texts(
     effort="none",
     drawn_by="local",
     why="the best score of 2 whole chains",
+    category="code",
     error=None,
 )
 
@@ -180,7 +186,8 @@ def _usual(number: int, now: float, draw: random.Random) -> RequestRecord:
 async def _calibrated(connections: Connections, changes: Changes, now: float, text: Texts) -> None:
     """A run with measurements, two versions of a profile, and a canary of the second."""
     draw = random.Random(8)
-    about = Experiment(RUN, "default", "p" * 64, "d" * 64, 7, {}, usd("5"), now - 4000, "calibrator")
+    target = {"rules": {"checkable work": {"items": 150, "arms": ["fast", "vote", "think", "think-hard"]}}}
+    about = Experiment(RUN, "default", "p" * 64, "d" * 64, 7, target, usd("5"), now - 4000, "calibrator")
     await Experiments(connections).create(about)
     costs = {"fast": 0.001, "vote": 0.003, "think": 0.01, "think-hard": 0.03}
     rights = {"fast": 0.7, "vote": 0.82, "think": 0.9, "think-hard": 0.92}
@@ -209,6 +216,35 @@ async def _calibrated(connections: Connections, changes: Changes, now: float, te
         )
     await rollouts.activate("default", 1, reason="certified", by=OPERATOR)
     await rollouts.begin_canary("default", 2, share=0.05, by=OPERATOR)
+
+
+def _saved(now: float, text: Texts) -> tuple[PolicySavings, ...]:
+    """What was estimated of two policies: of one in part, and of one that none can be told of."""
+    reference = Beside(Bounded(0.62, 0.57, 0.66), Bounded(-0.004, -0.019, 0.011), 412.3, 380, (), ())
+    unknown = Beside(None, None, 21.0, 3, ("the effective sample size is 21",), ("the effective sample size is 21",))
+    doubt = "of the decisions whose value is known 12 are left as an effective sample size"
+    arms = (
+        ArmAnswers("fast", 2_900, 0.00131, (Accuracy("user", 212, Bounded(0.906, 0.859, 0.938)),)),
+        ArmAnswers("think", 110, 0.0189, ()),
+    )
+    savings = Savings(
+        reference="think-hard",
+        decisions=7_420,
+        left_out={"followed": 1_204, "named": 88},
+        shares={"fast": 0.61, "think": 0.31, "think-hard": 0.08},
+        scopes=(
+            Scope(None, 7_420, 6_820, 0.0071, reference, ()),
+            Scope("math", 4_410, 4_410, 0.0083, reference, arms),
+            Scope(text.category, 3_010, 2_410, 0.0052, unknown, (ArmAnswers(text.arm, 3_010, None, ()),)),
+        ),
+        dealt=5_930,
+        control=Beside(Bounded(0.064, 0.021, 0.108), None, 530.1, 12, (), (doubt,)),
+    )
+    note = "none of the requests that were looked at was decided afresh (40 observed)"
+    return (
+        PolicySavings("default", now - 7 * DAY_S, now, 8_712, savings, None),
+        PolicySavings("thrift", now - 7 * DAY_S, now, 40, None, note),
+    )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ PAGES = (
     "/dashboard/profiles/default",
     "/dashboard/profiles/default?version=1",
     "/dashboard/profiles/default?version=2",
+    "/dashboard/savings",
     "/dashboard/runs",
     f"/dashboard/runs/{RUN}",
     "/dashboard/keys",
@@ -46,6 +47,7 @@ SHOWS_HOSTILE = {
     "/dashboard/requests",
     "/dashboard/requests/REQUEST",
     "/dashboard/profiles/default?version=1",
+    "/dashboard/savings",
 }
 
 
@@ -106,9 +108,35 @@ def test_a_request_tells_its_decision(shown: Shown) -> None:
 def test_a_profile_tells_its_evidence(shown: Shown) -> None:
     """The certificate, accuracy against cost, and savings with intervals beside the shuffled control."""
     page = shown.visitor().get("/dashboard/profiles/default?version=2").text
-    for words in ("is at most 1.7%", "beside the shuffled control", "95% intervals"):
+    source = "Accuracy by the checks of the items that were asked in run"
+    for words in ("is at most 1.7%", "beside the shuffled control", "95% intervals", source):
         assert words in page, words
     assert page.count('class="chosen"') == 2
+
+
+def test_a_run_tells_how_far_it_is(shown: Shown) -> None:
+    """Answers measured of those that it measures at most, and accuracy by category and arm with its interval."""
+    page = re.sub(r"<[^>]+>", "", shown.visitor().get(f"/dashboard/runs/{RUN}").text)
+    for words in ("480 of 600 at most", "80%", "95% interval"):
+        assert words in page, words
+
+
+def test_savings_are_told_with_their_doubts(shown: Shown) -> None:
+    """Beside the reference arm and the control, with intervals; where the log cannot tell, and why, is said."""
+    page = re.sub(r"<[^>]+>", "", shown.visitor().get("/dashboard/savings").text)
+    for words in (
+        "cost saved against think-hard62% (57% to 66%)",
+        "accuracy beside think-hard\N{MINUS SIGN}0.4% (\N{MINUS SIGN}1.9% to 1.1%)",
+        "cost saved against the shuffled control6.4% (2.1% to 11%)",
+        "accuracy beside the shuffled controlthe log cannot tell",
+        "5\N{NARROW NO-BREAK SPACE}930 requests that could go to several",
+        "7\N{NARROW NO-BREAK SPACE}420 count; left out are 1\N{NARROW NO-BREAK SPACE}204 followed, 88 named.",
+        "6\N{NARROW NO-BREAK SPACE}820 (92%) could have gone to think-hard",
+        "12 are left as an effective sample size",
+        "user 91% (86% to 94%) of 212",
+        "Nothing can be told: none of the requests that were looked at was decided afresh (40 observed).",
+    ):
+        assert words in page, words
 
 
 @pytest.mark.parametrize(

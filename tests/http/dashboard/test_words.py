@@ -47,7 +47,8 @@ def test_durations(seconds: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "text"), [(None, "–"), (0.0, "0%"), (0.0123, "1.2%"), (0.5, "50%"), (1.0, "100%"), (-0.05, "−5.0%")]
+    ("part", "text"),
+    [(None, "–"), (0.0, "0%"), (0.0123, "1.2%"), (0.5, "50%"), (1.0, "100%"), (-0.05, "−5.0%"), (-1e-9, "0%")],
 )
 def test_shares(part: float | None, text: str) -> None:
     """A tenth of a per cent below ten, whole ones above."""
