@@ -64,7 +64,13 @@ requests = Table(
 charged, where that is not the cost: a call whose cost nobody knows is charged at its ceiling."""
 
 Index(None, requests.c.id)
-Index(None, requests.c.key_id, requests.c.started_at)
+Index(
+    None,
+    requests.c.key_id,
+    requests.c.started_at,
+    # What budgets are summed from: a start then reads the index, and not the log.
+    postgresql_include=["total_s", "cost_nanos", "charged_nanos"],
+)
 Index(
     None,
     requests.c.answer_id,
@@ -288,8 +294,9 @@ notices = Table(
     Column("error", Text),
     UniqueConstraint("account", "period", "window_start", "amount_nanos", "event", "webhook", name="uq_notices_once"),
 )
-"""What webhooks are told of budgets: each thing once, whichever process notices it first. ``webhook`` is the
-fingerprint of an address, as an address may hold a secret."""
+"""What webhooks are told: each thing once, whichever process notices it first. ``webhook`` is the fingerprint of an
+address, as an address may hold a secret. Of a profile, ``account`` names it, ``period`` is its version, and what it is
+besides that makes the event one; ``window_start`` is when it happened, and ``amount_nanos`` 0."""
 
 Index(
     None,

@@ -17,9 +17,9 @@ from gateway.domain.money import Usd, from_nanos
 from gateway.domain.record import Result
 from gateway.domain.spread import Spread, joined
 from gateway.store.connections import Connections
-from gateway.store.rollups import Facet
 from gateway.store.tables import budgets, draws, keys, requests, teams
-from gateway.store.traffic_tables import traffic_hours, traffic_marks, traffic_state
+from gateway.store.traffic_counts import Facet
+from gateway.store.traffic_tables import traffic_hours, traffic_minute_marks, traffic_state
 
 BROKEN: Final = frozenset({Result.FAILED, Result.TIMED_OUT, Result.TRUNCATED, Result.INTERRUPTED})
 """How requests and calls end that went wrong on our side or upstream; a refusal or a client that left did not."""
@@ -118,7 +118,7 @@ class Traffic:
         """How far the sums go."""
         async with self._connections.reading() as connection:
             summed_at = await connection.scalar(select(traffic_state.c.summed_at))
-            waiting = await connection.scalar(select(func.count()).select_from(traffic_marks))
+            waiting = await connection.scalar(select(func.count(traffic_minute_marks.c.batch.distinct())))
         return Standing(summed_at, waiting or 0)
 
     async def sums(self, facet: Facet, since: float, until: float) -> tuple[Sum, ...]:

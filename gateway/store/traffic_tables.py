@@ -31,14 +31,52 @@ traffic_hours = Table(
 ``place`` is the policy of an arm and the upstream of a model. The last two are histograms: counts by the number of
 a bucket of ``gateway/domain/spread.py``."""
 
+traffic_minutes = Table(
+    "traffic_minutes",
+    metadata,
+    Column("minute", UtcTime, primary_key=True),
+    Column("facet", Text, primary_key=True),
+    Column("place", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("result", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("unpriced", BigInteger, nullable=False),
+    Column("cost_nanos", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("total_s", Document, nullable=False),
+    Column("first_byte_s", Document, nullable=False),
+)
+"""The same of each minute of the hours in ``traffic_open_hours``: what is taken away from an hour when one of its
+minutes is counted anew."""
+
+traffic_open_hours = Table(
+    "traffic_open_hours",
+    metadata,
+    Column("hour", UtcTime, primary_key=True),
+    Column("counted_to", UtcTime, nullable=False),
+    Column("marked_at", UtcTime, nullable=False),
+)
+"""Hours that are counted by the minute. Once ``counted_to`` is the hour's end, its sums are those of its minutes;
+before that its minutes are being counted, and its sums are as they were. ``marked_at`` is when there last were new
+requests in it; for an hour that was counted without any, the hour itself."""
+
+traffic_minute_marks = Table(
+    "traffic_minute_marks",
+    metadata,
+    Column("minute", UtcTime, primary_key=True),
+    Column("batch", Uuid(as_uuid=False), primary_key=True),
+)
+"""Minutes whose sums are out of date. Each batch of records leaves one per minute, in its own transaction: whoever
+sees the mark sees the records, so a mark can be taken away by those who read it before they counted."""
+
 traffic_marks = Table(
     "traffic_marks",
     metadata,
     Column("hour", UtcTime, primary_key=True),
     Column("batch", Uuid(as_uuid=False), primary_key=True),
 )
-"""Hours whose sums are out of date. Each batch of records leaves one per hour, in its own transaction: whoever sees
-the mark sees the records, so a mark can be taken away by those who read it before they counted."""
+"""The same by the hour: left by the release before, and heeded while it may still run."""
 
 traffic_state = Table(
     "traffic_state",
@@ -49,7 +87,7 @@ traffic_state = Table(
     Column("summed_at", UtcTime),
 )
 """One row. ``turn`` counts the changes of the sums, so that two that count at once do not undo each other.
-Every hour before ``closed_to`` was counted after its end; ``summed_at`` is when nothing was left to count."""
+Every hour before ``closed_to`` was counted after its end; what was there at ``summed_at`` is counted."""
 
 dashboard_sessions = Table(
     "dashboard_sessions",

@@ -33,6 +33,20 @@ async def test_an_empty_log_has_nothing_spent(database: Database) -> None:
     assert await Balances(database).spent(NOON) == {}
 
 
+async def test_what_has_not_ended_by_then_can_be_left_out(database: Database, changes: Changes, sink: Sink) -> None:
+    """A sum by what ended before a moment has no request that ended at it or later, however early it began."""
+    await _tenants(changes)
+    ends = {1: NOON - 0.01, 2: NOON + 0.01, 3: NOON - 5}
+    await sink.write(
+        [
+            request(number, key_id="key_3", started_at=end - 3, total_s=3.0, cost=usd(10**number))
+            for number, end in ends.items()
+        ]
+    )
+    assert (await Balances(database).spent(NOON, ended_before=NOON))["key:key_3"][Period.TOTAL] == usd(1010)
+    assert (await Balances(database).spent(NOON))["key:key_3"][Period.TOTAL] == usd(1110)
+
+
 async def test_keys_and_their_teams_are_summed(database: Database, changes: Changes, sink: Sink) -> None:
     """What a key spent counts for the key and for its team, to the nano-dollar."""
     await _tenants(changes)

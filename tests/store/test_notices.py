@@ -12,7 +12,7 @@ import pytest
 
 from gateway.domain.limits import Budget, Period
 from gateway.domain.money import usd
-from gateway.domain.notice import BudgetEvent, Crossing, notice_document
+from gateway.domain.notice import BudgetEvent, Crossing, ProfileEvent, ProfileTurn, notice_document, turn_document
 from gateway.domain.tenancy import KeyTerms, TeamTerms
 from gateway.store.base import Database
 from gateway.store.changes import Changes
@@ -24,6 +24,8 @@ from tests.store.tenants import ADMIN, secret
 
 BUDGET = Budget(usd("10"), Period.DAY, Decimal("0.8"))
 CROSSING = Crossing(BudgetEvent.SOFT_LIMIT, "key:key_1", BUDGET, usd("8.123456789"), usd("0.5"), NOON)
+TURN = ProfileTurn(ProfileEvent.CANARY_WITHDRAWN, "work", 3, "it harms", NOON, share=0.05, in_force=2)
+LAPSED = replace(TURN, event=ProfileEvent.LAPSED, rule="checkable", rule_digest="abc", share=None)
 DAY_S, CLAIM_S = 86_400.0, 60.0
 
 
@@ -54,6 +56,51 @@ async def test_each_event_is_written_once(notices: Notices) -> None:
     )
     for number, (crossing, webhook) in enumerate(others):
         assert await notices.add(f"msg_other_{number}", crossing, "search", webhook)
+
+
+async def test_each_event_of_a_profile_is_written_once(notices: Notices) -> None:
+    """By policy, version, event and time; what is only seen, whenever anybody sees it, by what the rule is now."""
+    same = (
+        (TURN, replace(TURN, in_force=None, reason="other words")),
+        (LAPSED, replace(LAPSED, at=NOON + 5)),
+    )
+    for first, again in same:
+        assert await notices.add_turn("msg_" + first.event, first, "hook-1", now=NOON)
+        assert not await notices.add_turn("msg_again", again, "hook-1", now=NOON)
+    others = (
+        replace(TURN, event=ProfileEvent.CANARY_PROMOTED),
+        replace(TURN, policy="other"),
+        replace(TURN, version=4),
+        replace(TURN, at=NOON + 1),
+        replace(LAPSED, rule="talk"),
+        replace(LAPSED, rule_digest="abd"),
+    )
+    for number, other in enumerate(others):
+        assert await notices.add_turn(f"msg_other_{number}", other, "hook-1", now=NOON)
+    assert await notices.add_turn("msg_hook_2", TURN, "hook-2", now=NOON)
+
+
+async def test_the_body_tells_of_the_profile(notices: Notices) -> None:
+    """It says which version of which policy, why, and what is in force; what does not apply is left out."""
+    await notices.add_turn("msg_1", TURN, "hook", now=NOON)
+    (due,) = await _due(notices)
+    assert (
+        orjson.loads(due.body)
+        == turn_document(TURN)
+        == {
+            "type": "profile.canary_withdrawn",
+            "timestamp": "2026-11-22T12:00:00.000+00:00",
+            "data": {
+                "policy": "work",
+                "version": 3,
+                "in_force": 2,
+                "reason": "it harms",
+                "share": 0.05,
+                "time": "2026-11-22T12:00:00.000+00:00",
+            },
+        }
+    )
+    assert turn_document(LAPSED)["data"].keys() == {"policy", "version", "in_force", "reason", "rule", "time"}
 
 
 async def test_of_many_writers_one_writes(database: Database) -> None:
@@ -113,6 +160,17 @@ async def test_old_notices_are_forgotten_unless_they_would_be_told_again(notices
     assert await notices.forget(before=NOON + 2) == 1
     assert not await notices.add("again", total, "search", "hook")
     assert [notice.id for notice in await _due(notices)] == ["waits"]
+
+
+async def test_what_lasts_is_told_once_however_long(notices: Notices) -> None:
+    """A version that has expired, or a rule that has lapsed, may stay so; a canary that ended is looked for no more."""
+    turns = [TURN, LAPSED, replace(TURN, event=ProfileEvent.EXPIRED)]
+    for number, turn in enumerate(turns):
+        await notices.add_turn(f"msg_{number}", turn, "hook", now=NOON)
+        await notices.end(f"msg_{number}", SENT, now=NOON + 1)
+    assert await notices.forget(before=NOON + 2) == 1
+    again = [await notices.add_turn(f"msg_again_{turn.event}", turn, "hook", now=NOON) for turn in turns]
+    assert again == [True, False, False]
 
 
 async def test_the_body_tells_of_the_budget(notices: Notices) -> None:

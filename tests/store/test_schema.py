@@ -32,12 +32,16 @@ async def _execute(url: str, *statements: str) -> None:
     await engine.dispose()
 
 
-async def _tables(url: str) -> set[str]:
+_PARTITION = re.compile(r".*_(default|(day|until)_\d{8})")
+
+
+async def _tables(url: str, *, with_partitions: bool = False) -> set[str]:
+    """The tables, mostly without the partitions that some have on PostgreSQL."""
     engine = open_async(locate(url), connections=1)
     async with engine.connect() as connection:
         names = await connection.run_sync(lambda shared: inspect(shared).get_table_names())
     await engine.dispose()
-    return set(names)
+    return {name for name in names if with_partitions or not _PARTITION.fullmatch(name)}
 
 
 async def _python(code: str, *arguments: str) -> str:
@@ -116,6 +120,21 @@ async def test_down_and_up_with_data(url: str) -> None:
         assert await _tables(url) == {"alembic_version"}
         assert await schema.revision(url) is None
         assert await schema.upgrade(url)
+
+
+async def test_rows_stay_while_days_come_and_go(url: str) -> None:
+    """A log without partitions gets them without losing a row, loses them again, and finds each row by its id."""
+    sink, store = open_sink(locate(url)), Requests(locate(url))
+    await sink.write([FULL, BARE])
+    for _ in range(2):
+        await schema.run_alembic(url, lambda command, configuration: command.downgrade(configuration, "20261122_1540"))
+        assert not [name for name in await _tables(url, with_partitions=True) if _PARTITION.fullmatch(name)]
+        assert await schema.upgrade(url)
+        assert [await store.find(each.id) for each in (FULL, BARE)] == [FULL, BARE]
+    await sink.write([FULL, BARE])
+    assert (await store.totals(Filter())).requests == 2
+    await sink.close()
+    await store.close()
 
 
 async def test_carried_sums_go_with_their_table(url: str) -> None:
