@@ -47,6 +47,7 @@ def run(places: Places) -> int:
             timeout_graceful_shutdown=_DRAIN_S,
         ),
         gateway.house,
+        notice_s=gateway.settings.shutdown.notice_s,
     )
     # Bound by us when there are two addresses: uvicorn binds one. A request tells by which it came.
     addresses = [(places.host, places.port), places.admin_address]

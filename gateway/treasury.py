@@ -20,6 +20,8 @@ from gateway.telemetry import Meter
 
 _LOOK_EVERY_S = 1.0
 _JOURNAL_WAIT_S = 3.0
+_RESTORE_S = 10.0
+"""How long a start waits until all gateways agree on what is to be restored; usually it takes two or three."""
 _log = logging.getLogger(__name__)
 
 
@@ -62,19 +64,36 @@ class Treasury:
             self._redis = RedisPurse(self._redis_url, when_away=self._settings.when_away, clock=self._clock)
             self.purse = self._redis
             self.settlements = Settlements(self.purse, self._clock, lease_s=LEASE_S)
-        await self._restore()
+        await self._restore_at_start()
         self.settlements.start()
         self._restoring = asyncio.create_task(self._keep_restored())
 
-    async def _restore(self) -> None:
+    async def _restore_at_start(self) -> None:
+        try:
+            async with asyncio.timeout(_RESTORE_S):
+                while True:
+                    if await self._restore():
+                        return
+                    await asyncio.sleep(_LOOK_EVERY_S)
+        except TimeoutError:
+            _log.warning("budgets are not restored yet: another gateway's journal has not reached the database")
+
+    async def _restore(self) -> bool:
+        """Set the balances if they are missing; False when the gateways have yet to agree on their sums."""
         try:
             if await self.purse.needs_restore():
                 await _wait_for(self._book)
-                now = self._clock.now()
-                await self.purse.restore(await self._balances.spent(now), now=now)
+                moved_to = self._clock.now()
+                if not await _flush(self._book):
+                    return False
+                since = await self.purse.vouch(moved_to)
+                if since is None:
+                    return False
+                await self.purse.restore(await self._balances.spent(since, ended_before=since), now=since)
             self._fault = None
         except PonderError as fault:
             self._fault = fault.message
+        return True
 
     async def _keep_restored(self) -> None:
         while True:
@@ -86,10 +105,7 @@ class Treasury:
 
         Raises Unavailable when the database cannot be read.
         """
-        try:
-            async with asyncio.timeout(_JOURNAL_WAIT_S):
-                await self._book.flush()
-        except TimeoutError:
+        if not await _flush(self._book):
             _log.warning("a new budget counts without what still waits in the journal: the database is slow or away")
         now = self._clock.now()
         spent = await self._balances.spent(now)
@@ -118,6 +134,16 @@ class Treasury:
         await self.settlements.close(within_s=within_s)
         if self._redis is not None:
             await self._redis.close(within_s=within_s)
+
+
+async def _flush(book: Book) -> bool:
+    """Whether all that has ended here is in the log by now: the database takes it in time, or not."""
+    try:
+        async with asyncio.timeout(_JOURNAL_WAIT_S):
+            await book.flush()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _wait_for(journal: Journal) -> None:

@@ -55,6 +55,27 @@ def test_requests_under_way_are_finished_and_recorded(
     assert "Traceback" not in gateway.log
 
 
+def test_a_gateway_that_leaves_says_so_first_and_serves_on(tmp_path: Path, gated_server: GatedServer) -> None:
+    """During its notice it is not ready, answers what still comes, and asks each client to go; then it ends."""
+    gated_server.open()
+    configuration = one_model(gated_server.address, shutdown={"notice_s": 2})
+    with GatewayProcess(tmp_path, configuration, {}) as gateway, httpx.Client(base_url=gateway.address) as client:
+        assert client.get("/health/ready").status_code == 200
+        gateway.send_signal(signal.SIGTERM)
+        refusal = awaited(lambda: _unready(client), "a word that it stops")
+        assert refusal.json()["status"] == "stopping"
+        assert refusal.headers["connection"] == "close"
+        answer = gateway.post("/v1/chat/completions", json={"model": "m", "messages": TURNS})
+        assert answer.status_code == 200
+        assert answer.headers["connection"] == "close"
+        assert gateway.wait() == 0
+
+
+def _unready(client: httpx.Client) -> httpx.Response | None:
+    answer = client.get("/health/ready")
+    return answer if answer.status_code == 503 else None
+
+
 def test_an_idle_gateway_ends_with_zero(tmp_path: Path) -> None:
     """Without anything under way SIGTERM ends the process with exit code 0, kept connections or not."""
     with (

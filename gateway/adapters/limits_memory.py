@@ -224,6 +224,9 @@ class MemoryPurse:
     async def needs_restore(self) -> bool:
         return not self._is_restored
 
+    async def vouch(self, moved_to: float) -> float | None:
+        return moved_to  # nothing ends anywhere else
+
     async def restore(self, spent: Mapping[str, Mapping[Period, Usd]], *, now: float) -> bool:
         if self._is_restored:
             return False

@@ -2,7 +2,7 @@
 
 Every step is one script. When Redis does not answer in time, or has lost its balances, an explicit
 setting decides. *Closed* refuses new requests. *Open* serves them within limits that this process
-keeps alone, starting from what Redis said last. Either way what ends meanwhile waits in a backlog
+keeps alone, starting from its share of what Redis said last is left. Either way what ends meanwhile waits in a backlog
 and is written when Redis is back: each settlement once, however often it has to be sent, since an
 ended hold leaves nothing to end again, or a mark that it has ended.
 
@@ -29,6 +29,7 @@ from gateway.adapters.limits_alone import Alone
 from gateway.adapters.limits_backlog import Backlog
 from gateway.adapters.limits_line import RedisLine
 from gateway.adapters.limits_memory import MemoryPurse
+from gateway.adapters.limits_presence import Presence
 from gateway.adapters.limits_wire import MOST_NANOS, Ask, End, Reply, Wire, held, refusal, used
 from gateway.adapters.redis_pipelines import StoreAway
 from gateway.domain.ledger import Hold, HoldEvent, after
@@ -45,6 +46,10 @@ FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 
 _BATCH = 200
+_REFRESHED = 200
+"""How many balances are asked for each time, which is about once a second."""
+_OTHERS_S = 2.0
+"""How much later than this process others may write what they spent alone."""
 _CLOCK_TRIES = 3
 
 _log = logging.getLogger(__name__)
@@ -88,6 +93,7 @@ class RedisPurse:
         self._clock = clock
         self._wire = Wire(prefix, is_server_timed=is_server_timed)
         self._line = RedisLine(url, books=self._wire.books, timeout_s=timeout_s)
+        self._presence = Presence(self._line, self._wire, clock)
         # Holds on accounts without any limit need no store; only their ending once must be watched.
         self._unlimited = MemoryPurse()
         self._alone = Alone()
@@ -203,13 +209,25 @@ class RedisPurse:
         return from_nanos(int(reply["spent"])), from_nanos(int(reply["held"]))
 
     async def needs_restore(self) -> bool:
+        balances = self._alone.heard_longest_ago(_REFRESHED, self._wire.server_time(self._clock.now()))
         try:
-            reply = await self._line.call(scripts.PROBE, {})
+            reply = await self._presence.say(balances=balances)
         except StoreAway as fault:
             self._begin_outage(fault)
             return False
-        self._wire.learn(reply, self._clock.now())
+        self._alone.sharers = reply["processes"]
+        # During an outage the store lacks what was spent here meanwhile.
+        if self._recovery is None:
+            for balance, amounts in zip(balances, reply.get("used", ()), strict=False):
+                self._alone.note(*balance, sum(map(int, amounts)))
         return "lost" in reply
+
+    async def vouch(self, moved_to: float) -> float | None:
+        try:
+            return await self._presence.vouch(moved_to)
+        except StoreAway as fault:
+            self._begin_outage(fault)
+            return None
 
     async def restore(self, spent: Mapping[str, Mapping[Period, Usd]], *, now: float) -> bool:
         balances = [one for account, amounts in spent.items() for one in self._wire.restore(account, amounts, now)]
@@ -307,24 +325,30 @@ class RedisPurse:
         self._reason = fault.message
         if self._recovery is None:
             self._outages += 1
-            self._alone.begin()
             self._recovery = asyncio.create_task(self._recover(), name="purse-recovery")
             consequence = "served within limits of this process alone" if self._is_open_when_away else "refused"
             _log.error("limits are not shared: %s; requests are %s until Redis is back", fault.message, consequence)
 
     async def _recover(self) -> None:
-        pause_s = FIRST_PAUSE_S
         try:
-            while not await self._catch_up():
-                self._is_due.clear()
-                try:
-                    async with asyncio.timeout(pause_s):
-                        await self._is_due.wait()
-                except TimeoutError:
-                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            await self._until_caught_up()
+            if self._is_open_when_away and self._alone.sharers > 1:
+                # Nobody spends what others have spent before they could write it.
+                await asyncio.sleep(_OTHERS_S)
+                await self._until_caught_up()
             _log.info("limits are shared again; all that had ended meanwhile is written")
         finally:
             self._recovery = None
+
+    async def _until_caught_up(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not await self._catch_up():
+            self._is_due.clear()
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._is_due.wait()
+            except TimeoutError:
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _catch_up(self) -> bool:
         """Write the backlog; False when Redis is still away."""

@@ -14,6 +14,8 @@ Keys, all on one shard by the hash tag of the prefix::
     balance:<account>:<period>:<start>   hash: spent, held, in nano-dollars
     rate:<account>                 hash: debts of requests and tokens, and their moment
     live:<account>                 sorted set: requests at once, by the end of their lease
+    processes                      sorted set: who shares these books, by when they were last heard
+    moved                          hash: until when the log has what ended in each of them, once books are lost
 
 What ends takes its keys with it or lets them expire; only the balances of total budgets stay.
 """
@@ -305,6 +307,11 @@ for _, account in ipairs(claim.accounts) do
   end
 end
 call('DEL', record)
+if ask.charges then
+  -- Sent again, because its answer was late, it would find no hold and be charged as one that was lost.
+  call('HSET', record, 'state', 'ended')
+  call('PEXPIRE', record, whole(KEPT_MS))
+end
 call('ZREM', prefix .. 'leases', ask.id)
 return cjson.encode({now = now, done = true})
 """)
@@ -335,4 +342,39 @@ return cjson.encode({now = now, done = true})
 PROBE = _script("return cjson.encode({now = now})")
 """Says whether the store answers and has its books."""
 
-SCRIPTS = (HOLD, EXTEND, RENEW, END, SPENT, RESTORE, PROBE)
+PRESENCE = _script(
+    """
+local processes, moved = prefix .. 'processes', prefix .. 'moved'
+call('ZADD', processes, whole(now), ask.process)
+for _, gone in ipairs(call('ZRANGEBYSCORE', processes, '-inf', whole(now - ask.lease))) do
+  call('ZREM', processes, gone)
+  call('HDEL', moved, gone)
+end
+call('PEXPIRE', processes, whole(ask.lease))
+local reply = {now = now, processes = call('ZCARD', processes)}
+if call('EXISTS', KEYS[1]) == 1 then
+  local used = {}
+  for number, balance in ipairs(ask.balances) do
+    local found = call('HMGET', balance, 'spent', 'held')
+    used[number] = {found[1] or '0', found[2] or '0'}
+  end
+  if #used > 0 then reply.used = used end
+  return cjson.encode(reply)
+end
+reply.lost = true
+if ask.moved then
+  call('HSET', moved, ask.process, whole(ask.moved))
+  call('PEXPIRE', moved, whole(ask.lease))
+  reply.moved = ask.moved
+  for _, process in ipairs(call('ZRANGE', processes, 0, -1)) do
+    reply.moved = math.min(reply.moved, tonumber(call('HGET', moved, process) or 0))
+  end
+end
+return cjson.encode(reply)
+""",
+    needs_books=False,
+)
+"""Notes that a process is there. Answers how many are, and balances it asks for; of lost books, until when the log
+has what ended in any of them."""
+
+SCRIPTS = (HOLD, EXTEND, RENEW, END, SPENT, RESTORE, PROBE, PRESENCE)

@@ -103,6 +103,22 @@ class Wire:
             fields["at"] = _ms(end.at + self._ahead_s)
         return self.ask(end.at, fields)
 
+    def presence(
+        self,
+        process: str,
+        *,
+        balances: Iterable[tuple[str, Period, float]] = (),
+        moved_to: float | None = None,
+        now: float,
+        lease_s: float,
+    ) -> Ask:
+        """Asks PRESENCE, with balances to hear of, or until when the log has what ended in this process."""
+        keys = [self._balance_key(*each) for each in balances]
+        fields: Ask = {"process": process, "lease": _ms(lease_s), "balances": keys}
+        if moved_to is not None:
+            fields["moved"] = _ms(self.server_time(moved_to))
+        return self.ask(now, fields)
+
     def spent(self, account: str, period: Period, now: float) -> Ask:
         """Asks SPENT."""
         at = now + self._ahead_s
@@ -120,9 +136,13 @@ class Wire:
         """When balances were read, on the server's clock."""
         return _ms(now + self._ahead_s)
 
+    def server_time(self, now: float) -> float:
+        """This moment on the server's clock."""
+        return now + self._ahead_s
+
     def window(self, period: Period, now: float) -> Window:
         """The current period on the server's clock."""
-        return self._window(period, now + self._ahead_s)
+        return self._window(period, self.server_time(now))
 
     def _account(self, account: Account, at: float) -> Ask:
         limits = account.limits
@@ -144,10 +164,13 @@ class Wire:
 
     def _balance(self, account: str, period: Period, covered: Window) -> Ask:
         start = int(covered.start)
-        fields: Ask = {"key": f"{self._prefix}balance:{account}:{period}:{start}"}
+        fields: Ask = {"key": self._balance_key(account, period, covered.start)}
         if period is not Period.TOTAL:
             fields["from"], fields["to"] = start * 1000, int(covered.end) * 1000
         return fields
+
+    def _balance_key(self, account: str, period: Period, start: float) -> str:
+        return f"{self._prefix}balance:{account}:{period}:{int(start)}"
 
     def _window(self, period: Period, at: float) -> Window:
         known = self._windows.get(period)

@@ -95,8 +95,13 @@ class OpenAIBatches:
         response = line.get("response")
         if not isinstance(response, dict) or not isinstance(response.get("body"), dict):
             return BatchResult(custom_id, 0, None)
-        status = response.get("status_code")
-        return BatchResult(custom_id, status if isinstance(status, int) else _OK, dumps(response["body"]))
+        status, request_id = response.get("status_code"), response.get("request_id")
+        return BatchResult(
+            custom_id,
+            status if isinstance(status, int) else _OK,
+            dumps(response["body"]),
+            request_id if isinstance(request_id, str) else None,
+        )
 
     async def _batch(self, batch_id: str) -> Any:
         return await self._transport.get(f"/batches/{quoted(batch_id)}", timeout_s=CALL_S)

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from gateway.adapters.pool import Address, Pool, parse_address
 from gateway.adapters.transport import why_unreached
 from gateway.adapters.wire import Broken, Connection
-from gateway.domain.notice import BudgetEvent
+from gateway.domain.notice import Event
 from gateway.errors import ConfigurationError, DeliveryFailed
 
 SEND_S = 10.0
@@ -43,7 +43,7 @@ class Webhook:
     target: str = field(repr=False)
     """The path and query of the address."""
     key: bytes = field(repr=False)
-    events: frozenset[BudgetEvent]
+    events: frozenset[Event]
     allow_private: bool
     fingerprint: str
     """Stands for the address in the database."""
@@ -112,7 +112,7 @@ def signature(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
     return f"v1,{base64.b64encode(hmac.digest(key, signed, 'sha256')).decode()}"
 
 
-def make_webhook(url: str, secret: str, events: frozenset[BudgetEvent], *, allow_private: bool) -> Webhook:
+def make_webhook(url: str, secret: str, events: frozenset[Event], *, allow_private: bool) -> Webhook:
     """A webhook from its settings. Raises ConfigurationError, without the address or the secret."""
     plain, _, query = url.partition("?")
     try:

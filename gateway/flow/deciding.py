@@ -151,7 +151,7 @@ def find_policy(asked: str | None, key: Key, catalog: Catalog) -> ActivePolicy:
     raise Forbidden(f"this key may not follow policy {name!r}; it may follow: {listed}", param="model")
 
 
-def _named(model: str) -> tuple[str | None, str | None]:
+def named_arm(model: str) -> tuple[str | None, str | None]:
     """The policy and the arm that a name speaks of: ``auto``, ``auto:POLICY``, ``arm:NAME`` or ``arm:POLICY/NAME``."""
     if model.startswith(_ARM):
         policy, _, arm = model.removeprefix(_ARM).rpartition("/")
@@ -163,7 +163,7 @@ async def _decided(exchange: Exchange, *, knows_budget: bool = False) -> Plan:
     ask = exchange.ask
     if ask.endpoint.operation is Operation.EMBEDDINGS:
         raise InvalidRequest("a policy chooses between models that answer; name the embedding model", param="model")
-    asked, name = _named(ask.model)
+    asked, name = named_arm(ask.model)
     exchange.policy = policy = find_policy(asked, exchange.key, exchange.catalog)
     facts, snapshots = await _gather(exchange, policy, knows_budget=knows_budget)
     if name is not None:

@@ -46,7 +46,8 @@ class Terms:
     """How an upstream is called: waits in seconds, retries before the first byte, calls at a time.
 
     ``is_openai``: OpenAI's own server, which refuses the extension fields that compatible servers
-    take or pass over. ``is_vllm``: one that continues token ids, keeps its cache by salt, and tells its load.
+    take or pass over. ``is_vllm``: one that continues token ids, keeps its cache by salt, and tells its load;
+    ``by_priority``: and lets calls of a lower priority number go before others.
     """
 
     first_byte_s: float
@@ -55,6 +56,7 @@ class Terms:
     is_openai: bool
     bounds: Bounds
     is_vllm: bool = False
+    by_priority: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,15 @@ class Catalog:
     default_policy: str = "default"
     """For keys that name none."""
     verifiers: Mapping[str, Verifier] = field(default_factory=dict)
+    caps: Mapping[str, int] = field(default_factory=dict)
+    """The most samples that a search draws for a verifier to choose from; beyond, its choice gets worse."""
 
 
 @dataclass(slots=True)
 class House:
     """Everything ``serve`` reaches for. Only ``catalog`` changes while requests are served.
 
+    ``is_leaving`` is set when the gateway was told to stop: it is not ready any more, and serves what still comes.
     ``is_stopping`` is set when requests still under way are about to be cancelled.
     """
 
@@ -126,4 +131,5 @@ class House:
     """How busy the servers are that searches draw from."""
     tracer: Tracer | None = None
     """Sends what happens to a collector; None where nobody asked for that."""
+    is_leaving: bool = False
     is_stopping: bool = False

@@ -16,7 +16,7 @@ from gateway.domain.chat import Conversation, Role, Text
 from gateway.domain.effort import OFF
 from gateway.domain.model import Model
 from gateway.domain.prediction import Anchor
-from gateway.domain.search_sizes import BY_STEPS, GROWING, NEEDS_VERIFIER
+from gateway.domain.search_sizes import BY_STEPS, GROWING, NEEDS_VERIFIER, SIZES
 from gateway.domain.verification import Problem
 from gateway.errors import Unavailable
 from gateway.flow.chat_draw import ChatWriter
@@ -93,13 +93,24 @@ def problem_of(conversation: Conversation) -> Problem:
 _Run = Callable[[Board, tuple[Turn, ...]], Moves[Winner]]
 
 
+def _salt(exchange: Exchange) -> str:
+    """What keeps caches and remembered scores apart: for each key, and in a calibration for each arm.
+
+    A calibration asks the same of one arm after the other. What the first one left in a cache would make the next
+    look cheaper than it is in traffic.
+    """
+    assert exchange.plan is not None  # noqa: S101  an arm has been decided on
+    run = exchange.ask.hints.calibration
+    return exchange.house.salts.of(exchange.key.id, *(() if run is None else (run, exchange.plan.arm.name)))
+
+
 class _Desk:
     """Gathers the models and verifiers of one search, each under the role that it has in it."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.drawers: dict[str, Drawer] = {}
         self.scorers: dict[str, Scorer] = {}
-        self.salt = exchange.house.salts.of(exchange.key.id)
+        self.salt = _salt(exchange)
         self._exchange = exchange
         self._prompt_tokens = 0
         self._calls = 0
@@ -128,6 +139,7 @@ class _Desk:
             chosen["schedule"] = self._schedule(arm).value
         if self._asked is not None and arm.strategy is Strategy.VOTE:
             chosen["weighted"] = True
+        self._keep_to_cap(arm, chosen)
         config: Any = configure(arm.strategy, chosen)
         by_steps = arm.strategy in BY_STEPS
         is_cancelled = chosen.get("schedule") == Schedule.CONCURRENT or bool(_REJECTS & chosen.keys())
@@ -169,6 +181,21 @@ class _Desk:
             seed=_seed(exchange),
             p_success=_predicted(exchange, arm),
         )
+
+    def _keep_to_cap(self, arm: Arm, chosen: dict[str, Any]) -> None:
+        """Have no more drawn than the verifier can choose between: of more, the best scored is less often right."""
+        verifier = self._asked or arm.verifier
+        cap = None if verifier is None else self._exchange.catalog.caps.get(verifier)
+        by_score = arm.strategy is Strategy.BEST_OF_N or (arm.strategy is Strategy.VOTE and chosen.get("weighted"))
+        if cap is None or not by_score:
+            return
+        size = "samples" if isinstance(chosen.get("samples"), int) else "max_samples"
+        wanted = chosen.get(size, SIZES[arm.strategy]["max_samples"])
+        if wanted > cap:
+            chosen[size] = cap
+            self._exchange.remark(
+                f"{arm.strategy}: {wanted} → {cap} samples: more lower the accuracy that verifier {verifier} gives"
+            )
 
     def _schedule(self, arm: Arm) -> Schedule:
         """When the draws are launched, where the arm leaves it open."""

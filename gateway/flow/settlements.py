@@ -25,6 +25,7 @@ class _Ending:
     hold: Hold
     amount: Usd
     tokens: int
+    at: float
 
 
 class Settlements:
@@ -67,7 +68,7 @@ class Settlements:
     def end(self, hold: Hold, amount: Usd, tokens: int) -> None:
         """The true amount and tokens of a hold; never blocks."""
         self._open.pop(hold.request_id, None)
-        self._endings.append(_Ending(hold, amount, tokens))
+        self._endings.append(_Ending(hold, amount, tokens, self._clock.now()))
         if self._telling:
             self._call_help()
         else:
@@ -144,7 +145,7 @@ class Settlements:
     async def _tell(self, ending: _Ending) -> None:
         while True:
             try:
-                await self._purse.settle(ending.hold, ending.amount, tokens=ending.tokens, now=self._clock.now())
+                await self._purse.settle(ending.hold, ending.amount, tokens=ending.tokens, now=ending.at)
             except PonderError as fault:
                 _log.warning("a settlement waits: %s", fault.message)
                 await asyncio.sleep(1.0)

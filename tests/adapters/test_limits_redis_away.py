@@ -10,7 +10,10 @@ from typing import Literal
 
 import pytest
 
+from gateway.adapters import limits_scripts as scripts
+from gateway.adapters.limits_line import RedisLine
 from gateway.adapters.limits_redis import RedisPurse
+from gateway.adapters.limits_wire import End, Wire
 from gateway.domain.limits import Account, Period
 from gateway.domain.money import ZERO, usd
 from gateway.errors import BudgetExhausted, RateLimited, Unavailable
@@ -123,6 +126,21 @@ async def test_open_serves_within_what_redis_said_last(own_redis: RedisServer) -
         assert await balance(purse) == (usd("0.835"), ZERO)
 
 
+async def test_processes_that_are_alone_share_what_is_left(own_redis: RedisServer) -> None:
+    """Each spends an equal share of what Redis said last is left, though only the others spent since it was asked."""
+    async with purse_of(own_redis, "open") as first, purse_of(own_redis, "open") as second:
+        for purse in (first, second):
+            await purse.release(await purse.hold(claim(f"known to {id(purse)}", KEY, ceiling="0.1")), now=NOON)
+        assert await first.settle(await first.hold(claim("r1", KEY, ceiling="0.4")), usd("0.4"), tokens=0, now=NOON)
+        for purse in (first, second, first):
+            assert not await purse.needs_restore()
+        own_redis.kill()
+        for purse in (first, second):
+            with pytest.raises(BudgetExhausted, match=r"\$0.3 left of its budget of \$1 per day"):
+                await purse.hold(claim(f"more than half to {id(purse)}", KEY, ceiling="0.31"))
+            await purse.hold(claim(f"half to {id(purse)}", KEY, ceiling="0.3"))
+
+
 async def test_each_outage_starts_from_what_redis_said_last(own_redis: RedisServer) -> None:
     """A second outage does not go on with the balances of the first."""
     async with purse_of(own_redis, "open") as purse:
@@ -157,6 +175,19 @@ async def test_what_hung_is_done_once(own_redis: RedisServer, when_away: Literal
         assert isinstance(refused, Unavailable if when_away == "closed" else BudgetExhausted)
         own_redis.thaw()
         await recovered(purse)
+        assert await balance(purse) == (usd("0.3"), ZERO)
+
+
+async def test_an_end_whose_answer_was_late_is_charged_once(own_redis: RedisServer) -> None:
+    """Sent again, the end of a request that went on alone finds that its hold, which Redis had taken, has ended."""
+    wire = Wire(PREFIX, is_server_timed=False)
+    async with purse_of(own_redis, "open") as purse:
+        hold = await purse.hold(claim("r1", KEY, ceiling="0.6"))
+        line = RedisLine(own_redis.url, books=wire.books, timeout_s=10)
+        end = End(hold.request_id, hold.accounts, hold.held_at, usd("0.3"), 0, NOON + 1, is_foreign=True)
+        replies = [await line.call(scripts.END, wire.end(end, is_charged=True)) for _ in range(2)]
+        await line.close()
+        assert [reply["done"] for reply in replies] == [True, False]
         assert await balance(purse) == (usd("0.3"), ZERO)
 
 

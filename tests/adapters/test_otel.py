@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
+from gateway.adapters import otel
 from gateway.adapters.otel import OtelTracer, is_asked_for
 from gateway.domain.ask import Ask
 from gateway.domain.chat import Dialect
@@ -20,6 +24,7 @@ from tests.upstreams.collector import Collector
 from tests.upstreams.faulty_server import closed_port
 
 AT = "http://127.0.0.1:4318"
+_CONVENTIONS = (("attributes", "gen_ai_attributes.py"), ("metrics", "gen_ai_metrics.py"))
 
 
 @pytest.mark.parametrize(
@@ -131,3 +136,21 @@ async def test_work_of_another_request_is_not_taken_for_ones_own() -> None:
         search, decide, *roots = collector.spans
         assert (search.name, decide.name) == ("search", "decide")
         assert [search.parent_id, decide.parent_id] == [root.span_id for root in roots]
+
+
+def test_names_are_those_of_the_conventions() -> None:
+    """Each attribute, measure and provider that begins as theirs is one of the installed package, and not removed.
+
+    The conventions have moved to a place of their own, which the package calls deprecated; the names have not changed.
+    """
+    source = Path(otel.__file__).read_text("utf-8")
+    used = set(re.findall(r"\"(gen_ai\.[a-z_.]+)\"", source)) | {f"gen_ai.request.{name}" for name in otel._SENT}
+    folder = Path(gen_ai_attributes.__file__).parents[1]
+    text = "".join((folder / kind / name).read_text("utf-8") for kind, name in _CONVENTIONS)
+    noted = re.findall(r'^GEN_AI_\w+: Final = "([\w.]+)"\n(?:"""\n(.*?)\n"""\n)?', text, re.MULTILINE)
+    current = {name for name, note in noted if not note or "Moved to" in note}
+    assert len(current) > 50
+    assert {"gen_ai.usage.input_tokens", "gen_ai.client.token.usage"} <= used
+    assert used <= current
+    providers = {each.value for each in gen_ai_attributes.GenAiProviderNameValues}
+    assert set(otel._PROVIDERS.values()) <= providers

@@ -17,7 +17,7 @@ from typing import Any, Self
 import httpx
 import yaml
 
-START_S = 40.0
+START_S = 120.0
 STOP_S = 15.0
 APPEARS_S = 10.0
 PAUSE_S = 0.05
@@ -29,9 +29,20 @@ _GATEWAY_PYTHON = os.environ.get("TEST_GATEWAY_PYTHON", sys.executable)
 
 
 class GatewayProcess:
-    """``ponder serve`` with a home of its own; its log goes to ``home/gateway.log``."""
+    """``ponder serve`` with a home of its own; its log goes to ``home/gateway.log``.
 
-    def __init__(self, home: Path, configuration: Mapping[str, Any] | str, secrets: Mapping[str, str]) -> None:
+    ``code`` is the checkout that it is started from, which may be changed between two starts.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        configuration: Mapping[str, Any] | str,
+        secrets: Mapping[str, str],
+        *,
+        code: Path = REPOSITORY,
+    ) -> None:
+        self.code = code
         self._home = home
         self._secrets = dict(secrets)
         self._process: subprocess.Popen[bytes] | None = None
@@ -60,11 +71,22 @@ class GatewayProcess:
         assert self._process is not None
         return self._process.wait(STOP_S)
 
+    def cpu_s(self) -> float:
+        """User and system seconds that the process has spent."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text("ascii").rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def resident_bytes(self) -> int:
         """The process's resident memory."""
         assert self._process is not None
         status = Path(f"/proc/{self._process.pid}/status").read_text("ascii")
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    def open_files(self) -> int:
+        """How many files and sockets the process holds open."""
+        assert self._process is not None
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
 
     @property
     def address(self) -> str:
@@ -84,7 +106,7 @@ class GatewayProcess:
     def __enter__(self) -> Self:
         environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": str(self.code),
             "PONDER_HOST": "127.0.0.1",
             "PONDER_PORT": str(self.port),
             "PONDER_HOME": str(self._home),
