@@ -18,6 +18,10 @@ DEPLOY_VENV := .venv-deploy
 ARGS ?=
 # How many examples `make fuzz` gives each property; `make test` gives 100, the same ones in every run.
 EXAMPLES ?= 2000
+# Options of all of `make soak`, `chaos`, `upgrade-test` and `replicas`; and the release that `upgrade-test`
+# comes from: any commit, by default the newest tag.
+SOAK ?=
+OLD ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
 # Where `make test-browser` puts pictures of the dashboard.
 SCREENSHOTS ?= build/screenshots
 
@@ -32,7 +36,7 @@ run: $(BIN)/.base $(BIN)/.local $(BIN)/.project ## Start the gateway and all tha
 ##@ Working on it
 
 test: $(BIN)/.dev $(BIN)/.local $(BIN)/.project ## Run all tests (ARGS="-k word" picks some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 fuzz: $(BIN)/.dev $(BIN)/.project ## Run the property tests on new random examples (EXAMPLES=2000 of each)
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz $(ARGS)
@@ -75,6 +79,25 @@ bench-calibration: $(BIN)/.dev $(BIN)/.project ## Measure certified choices on r
 
 bench-search: $(BIN)/.dev $(BIN)/.project $(VLLM_VENV)/.ready $(ITS_VENV)/.ready ## Measure searches on a real vLLM, beside its-hub (ARGS="--stage table --problems 60")
 	@$(BIN)/python -m tests.bench_search $(ARGS)
+
+bench-store: $(BIN)/.dev $(BIN)/.project ## Fill a PostgreSQL of its own with 10 million rows, and measure it (ARGS="--rows 1000000"; some 25 GB of disk)
+	@$(BIN)/python -m tests.bench_store $(ARGS)
+
+bench-routing: $(BIN)/.dev $(BIN)/.project $(VLLM_VENV)/.ready ## Calibrate the traffic of a real vLLM, and try what is published (ARGS="--items 300")
+	@$(BIN)/python -m tests.bench_routing $(ARGS)
+
+soak: $(BIN)/.dev $(BIN)/.project ## Half an hour of traffic while faults come and go (ARGS="--minutes 10", SOAK="--write docs/results")
+	@$(BIN)/python -m tests.soak $(SOAK) soak $(ARGS)
+
+chaos: $(BIN)/.dev $(BIN)/.project ## Kill every process of an installation in turn, and cut every way for 90 s
+	@$(BIN)/python -m tests.soak $(SOAK) chaos $(ARGS)
+
+upgrade-test: $(BIN)/.dev $(BIN)/.project ## Upgrade gateways of an earlier commit one by one under load (OLD=commit)
+	@test -n "$(OLD)" || { echo "Name the commit of a release to come from: make upgrade-test OLD=COMMIT" >&2; exit 1; }
+	@$(BIN)/python -m tests.soak $(SOAK) upgrade $(OLD)
+
+replicas: $(BIN)/.dev $(BIN)/.project ## Measure throughput against the number of gateways (ARGS="1 2 4")
+	@$(BIN)/python -m tests.soak $(SOAK) replicas $(ARGS)
 
 test-vllm: $(BIN)/.dev $(BIN)/.project $(VLLM_VENV)/.ready ## Test against a real vLLM on CPU (a separate environment of 3 GB)
 	@$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
@@ -183,4 +206,4 @@ $(VLLM_VENV)/.ready: requirements/vllm.txt deploy/vllm/repair_cpu_build.py
 
 # pip must not install twice into one environment at the same time.
 .NOTPARALLEL:
-.PHONY: run test fuzz check lint types layers format docs release bench bench-calibration bench-search test-vllm reasoner reasoner-prm test-browser test-clients test-deploy lock clean help
+.PHONY: soak chaos upgrade-test replicas run test fuzz check lint types layers format docs release bench bench-calibration bench-search bench-store bench-routing test-vllm reasoner reasoner-prm test-browser test-clients test-deploy lock clean help

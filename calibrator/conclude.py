@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from calibrator.experiment import RulePlan, RunPlan
 from calibrator.publish import profile, rule_profile
-from calibrator.report.page import page
+from calibrator.report.page import basis_text, page
 from calibrator.run_document import in_words, rule_document
 from calibrator.sequence import Ending, Nothing
-from calibrator.standing import Known, standing_of
+from calibrator.standing import standing_of
+from calibrator.truths import Known
 from gateway.domain.experiment import ExperimentClaim, ExperimentState
 from gateway.domain.key import Role
 from gateway.domain.profile_document import ProfileDocument, PublishedProfile, RuleProfile
@@ -69,16 +70,16 @@ async def conclude(
 ) -> Conclusion:
     """Choose, report, and publish what is certified; ``is_over`` where the money ended the run before its trials."""
     run_id = claim.standing.experiment.id
-    trials = standing_of(plan, known, is_over=is_over).trials
+    rules = standing_of(plan, known, is_over=is_over).rules
     chosen = [
-        Chosen(rule, each, rule_document(run_id, plan.seed, rule, each))
-        for rule, each in zip(plan.rules, trials, strict=True)
-        if isinstance(each, Ending)
+        Chosen(each.rule, each.trial, rule_document(run_id, plan, each, each.trial, known))
+        for each in rules
+        if isinstance(each.trial, Ending)
     ]
     reports = _write_reports(desk.reports, run_id, chosen)
     said = tuple(each.said for each in chosen)
     words = ". ".join(
-        [*(in_words(each) for each in said), *(each.reason for each in trials if isinstance(each, Nothing))]
+        [*(in_words(each) for each in said), *(each.trial.reason for each in rules if isinstance(each.trial, Nothing))]
     )
     certified = [each for each in chosen if each.ending.choice.is_certified]
     if not certified:
@@ -170,6 +171,7 @@ def _rule(each: Chosen) -> RuleProfile:
         reference=bound.reference,
         among=bound.rule.among,
         labels=int(ending.drawn.labels.cells.size),
+        basis=None if each.said["agreement"] is None else basis_text(each.said["agreement"]),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from calibrator.binding import Bound, BoundPolicy
 from calibrator.items.item import Item, digest_of
+from calibrator.items.logged import Sample
 from gateway.domain.bound import as_usd
 from gateway.domain.experiment import Experiment
 from gateway.domain.identity import new_id
@@ -53,6 +54,8 @@ class RunPlan:
     rules: tuple[RulePlan, ...]
     seed: int
     cap: Usd
+    sample: Sample | None = None
+    """Of the policy's own traffic, where it takes items from there."""
 
     @property
     def name(self) -> str:
@@ -60,9 +63,17 @@ class RunPlan:
         return self.policy.read.name
 
     @property
+    def wait_s(self) -> float | None:
+        """For how long it may wait for its providers' batches; None where it asks live alone."""
+        of = self.policy.read.document.calibrate
+        return None if of is None else of.wait
+
+    @property
     def target(self) -> dict[str, Any]:
         """What is kept of it with the run."""
+        sample = {} if self.sample is None else {"logged": self.sample.document}
         return {
+            **sample,
             "rules": {
                 each.bound.rule.name: {
                     "reference": each.bound.reference,
@@ -75,7 +86,7 @@ class RunPlan:
                     "items_digest": digest_of(each.items),
                 }
                 for each in self.rules
-            }
+            },
         }
 
     @property
@@ -112,6 +123,7 @@ def plan_run(
     most_items: int | None = None,
     seed: int,
     cap: Decimal | None = None,
+    sample: Sample | None = None,
 ) -> RunPlan:
     """The plan of a run for the rules of these names, for all without any.
 
@@ -133,7 +145,7 @@ def plan_run(
             f"no item is of a category and difficulty of {_listed(bound.rule.name for bound in chosen)}; items are of "
             f"{_listed(sorted({item.cell[0] for item in items}))}"
         )
-    return RunPlan(policy, tuple(parts), seed, usd(cap))
+    return RunPlan(policy, tuple(parts), seed, usd(cap), sample)
 
 
 def _chosen(policy: BoundPolicy, rules: Sequence[str]) -> tuple[Bound, ...]:

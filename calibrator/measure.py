@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
-from calibrator.asking import Answer, Asking, Failure, Postponed, Wanted, body_bytes
+from calibrator.answers import measurement_of
+from calibrator.asking import Asking, Postponed, Wanted, body_bytes
+from calibrator.batches import NOTHING, BatchDesk, Look, RunBatches
 from calibrator.experiment import RunPlan
 from calibrator.insisting import insist
-from calibrator.judging import WRONG, Judging
-from calibrator.standing import Job, Known, RunStanding, standing_of
+from calibrator.judging import Judging
+from calibrator.standing import Job, RunStanding, standing_of
+from calibrator.truths import Known
 from gateway.domain.experiment import Measurement, MeasurementHold, Refusal
 from gateway.domain.identity import new_id
 from gateway.domain.money import ZERO, Usd
@@ -62,6 +65,8 @@ class Means:
     judging: Judging
     concurrency: int
     clock: Clock
+    batches: BatchDesk | None = None
+    """Where the policy lets a run wait for its providers' batches."""
 
 
 class Measuring:
@@ -96,6 +101,9 @@ class Measuring:
             standing = standing_of(self._plan, await self.known())
             if standing.is_at_its_end:
                 return None
+            look = await self._look_at_batches(standing, until, is_patient=is_patient)
+            if look.is_changed:
+                continue
             shift = _Shift(self._plan, self._run_id, means, until)
 
             async def tell(shift: _Shift = shift, standing: RunStanding = standing) -> None:
@@ -105,13 +113,25 @@ class Measuring:
                     report(Progress(done, left, found.spent, found.experiment.cap))
 
             await tell()
-            await shift.work(standing.jobs(), tell)
+            jobs = (job for job in standing.jobs() if (job.item.id, job.name) not in look.left_alone)
+            await shift.work(jobs, tell)
             if shift.stopped_by is not None:
                 return shift.stopped_by
             if not shift.done:
                 if not is_patient:
                     return Standstill.BUSY
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(look.pause_s or _PAUSE_S)
+
+    async def _look_at_batches(self, standing: RunStanding, until: float | None, *, is_patient: bool) -> Look:
+        """What waits for batches, and goes on there; nothing where the policy does not let a run wait."""
+        means, wait_s = self._means, self._plan.wait_s
+        found = None if means.batches is None else await insist(lambda: means.experiments.find(self._run_id))
+        if means.batches is None or wait_s is None or found is None:
+            return NOTHING
+        batches = RunBatches(self._plan, self._run_id, means.batches, until=found.experiment.created_at + wait_s)
+        if not is_patient:
+            return await batches.look(standing, stop_at=until)
+        return await insist(lambda: batches.look(standing, stop_at=until))
 
 
 class _Shift:
@@ -170,7 +190,7 @@ class _Shift:
             id=new_id("hold", self._means.clock.now()),
             experiment_id=self._run_id,
             item=job.item.id,
-            arm=job.arm,
+            arm=job.name,
             amount=amount,
             until=self._means.clock.now() + ready.deadline_s + HELD_S,
         )
@@ -187,7 +207,8 @@ class _Shift:
         try:
             said = await self._means.asking.ask(wanted)
             if not isinstance(said, Postponed):
-                score = await self._means.judging.score(job.item, said.text) if isinstance(said, Answer) else WRONG
+                now = self._means.clock.now()
+                measured = await measurement_of(job, said, self._means.judging, at_most=hold.amount, now=now)
         except ConfigurationError:
             await self._release(hold, ZERO)
             raise
@@ -201,24 +222,7 @@ class _Shift:
                 f"arm {job.arm} cannot be asked for now: {said.reason}. What is measured stays; go on with "
                 f"`ponder calibrate run --resume {self._run_id}`"
             )
-        measured = self._measurement(job, said, score, hold.amount)
         await insist(lambda: self._means.measurements.keep(hold, measured))
 
     async def _release(self, hold: MeasurementHold, cost: Usd) -> None:
         await insist(lambda: self._means.measurements.release(hold, cost=cost))
-
-    def _measurement(self, job: Job, said: Answer | Failure, score: float, at_most: Usd) -> Measurement:
-        """What is kept of an answer. What nobody knows, cost or tokens, is taken for the most that it can be."""
-        unknown = 0 if said.cost is not None else job.rule.most_tokens(job.arm)
-        return Measurement(
-            item=job.item.id,
-            arm=job.arm,
-            category=job.item.cell[0],
-            difficulty=job.item.cell[1],
-            score=score,
-            cost=at_most if said.cost is None else said.cost,
-            tokens=said.tokens if isinstance(said, Answer) else unknown,
-            latency_s=said.latency_s,
-            observed_at=self._means.clock.now(),
-            request_id=said.request_id if isinstance(said, Answer) else None,
-        )

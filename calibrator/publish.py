@@ -14,10 +14,18 @@ _DIGITS: Final = 1_000_000
 
 
 def rule_profile(
-    choice: Choice, target: Target, *, rule_digest: str, reference: str, among: Sequence[str], labels: int
+    choice: Choice,
+    target: Target,
+    *,
+    rule_digest: str,
+    reference: str,
+    among: Sequence[str],
+    labels: int,
+    basis: str | None = None,
 ) -> RuleProfile:
     """What is published of one rule. Raises ConfigurationError where nothing was certified, or an arm is not its own.
 
+    ``basis`` says what the items were scored by, where that was no truth.
     Cells that keep the reference are entered too: without an entry ``until_certified`` would answer there.
     """
     if not choice.is_certified:
@@ -28,7 +36,7 @@ def rule_profile(
     certificate = Certificate(
         reference=reference,
         scope=target.scope.value,
-        method=choice.method,
+        method=choice.method if basis is None else f"{choice.method}; {basis}",
         loss_at_most=target.loss_at_most,
         bound=upwards(choice.loss.upper),
         confidence=target.confidence,

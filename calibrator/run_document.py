@@ -8,17 +8,21 @@ from typing import Any, Final
 import numpy as np
 
 from calibrator.choice_document import document
-from calibrator.experiment import RulePlan
-from calibrator.report.page import shortage_text
+from calibrator.experiment import RunPlan
+from calibrator.items.item import Agreement
+from calibrator.report.page import basis_text, shortage_text
 from calibrator.sequence import Ending, Look
+from calibrator.standing import RuleStanding
+from calibrator.truths import Known
 
 DOLLARS: Final = "dollars"
 TOKENS: Final = "output tokens"
 
 
-def rule_document(run_id: str, seed: int, rule: RulePlan, ending: Ending) -> dict[str, Any]:
+def rule_document(run_id: str, plan: RunPlan, standing: RuleStanding, ending: Ending, known: Known) -> dict[str, Any]:
     """A rule's choice, as ``choose --json`` says it, and how the run came to it."""
-    said = document(ending.question, ending.drawn, ending.choice, seed, None, risk=ending.risk)
+    rule = standing.rule
+    said = document(ending.question, ending.drawn, ending.choice, plan.seed, None, risk=ending.risk)
     return {
         **said,
         # What was measured is all that is known: there are no other items to try the choice on.
@@ -29,6 +33,8 @@ def rule_document(run_id: str, seed: int, rule: RulePlan, ending: Ending) -> dic
         "ended": ending.reason,
         "looks": [_look(each) for each in ending.looks],
         "arms_on_the_pilot": _pilot(ending),
+        "agreement": _agreement(plan, standing),
+        "answers_in_batches": _batched(standing, known),
     }
 
 
@@ -39,11 +45,34 @@ def in_words(said: Mapping[str, Any]) -> str:
         return (
             f"{name}: {1 - said['relative_cost']:.0%} cheaper than {said['reference']}, losing at most "
             f"{100 * said['loss_at_most']:g} points at confidence {said['confidence']:g}, by {said['labels']} items"
+            + ("" if said["agreement"] is None else f"; {basis_text(said['agreement'])}")
         )
     missing = (
         f"; the first step would take {shortage_text(said['shortage'], said['cost_unit'])}" if said["shortage"] else ""
     )
     return f"{name}: nothing is certified after {said['labels']} items: {said['ended']}{missing}"
+
+
+def _batched(standing: RuleStanding, known: Known) -> int:
+    """How many of the answers came in batches: they have no latency."""
+    items = {item.id for item in standing.rule.items}
+    return sum(item in items and not each.latency_s for (item, _), each in known.items())
+
+
+def _agreement(plan: RunPlan, standing: RuleStanding) -> dict[str, Any] | None:
+    """How many of the items have no other truth than what the reference mostly says; None where all have one."""
+    scored, truths, sample = standing.rule.items, standing.truths, plan.sample
+    draws = {item.check.draws for item in scored if isinstance(item.check, Agreement)}
+    if not draws or sample is None:
+        return None
+    return {
+        "items": sum(isinstance(item.check, Agreement) for item in scored),
+        "of_items": len(scored),
+        "draws": max(draws),
+        "without_majority": truths.without_majority,
+        "not_asked": truths.not_asked,
+        "sample": {**sample.document, "requests": len(sample.requests)},
+    }
 
 
 def _look(look: Look) -> dict[str, Any]:

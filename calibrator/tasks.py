@@ -33,6 +33,7 @@ TICKS: Final[tuple[Tick, ...]] = (
     Tick("ponder.verifying", 60, "calibrator.ticks.verifying"),
     Tick("ponder.guarding", 20, "calibrator.ticks.guarding"),
     Tick("ponder.watching", 900, "calibrator.ticks.watching"),
+    Tick("ponder.saving", 300, "calibrator.ticks.saving"),
 )
 """All of them; a new one is a module below ``calibrator/ticks`` and a line here."""
 

@@ -54,7 +54,6 @@ from gateway.store.key_ring import StoredKeyRing
 from gateway.store.keys import Keys
 from gateway.store.lookups import FreshRequests, StoredAnswers
 from gateway.store.measurements import Measurements
-from gateway.store.notices import Notices
 from gateway.store.outcomes import Outcomes
 from gateway.store.policies import PolicyVersions
 from gateway.store.profiles import Profiles
@@ -113,7 +112,7 @@ class Gateway:
         self._vault = Vault(ProviderKeys(self._changes), secrets.encryption)
         self._library = Library(PolicyVersions(self._changes), SystemClock())
         self._library.adopt(self._policy_files.read(self.settings))
-        self._profiles = ProfilesInForce(Rollouts(self._changes), Profiles(self._changes))
+        self._profiles = ProfilesInForce(self._changes)
         self._listings = Listings()
         self._requests = Requests(database)
         self._outcome_connections = Connections(database, most=_OUTCOME_CONNECTIONS)
@@ -133,8 +132,7 @@ class Gateway:
         self._bookkeeper = Bookkeeper(lambda: self.house.purse, clock, balances, self._journal, self._reconciliations)
         self._graders = Graders(self.settings.graders)
         self.house = self._house(first, meter, clock, secrets)
-        webhooks = make_webhooks(self.settings, environment)
-        self._herald = Herald(Notices(database), self.house.crossings, lambda: self.house.purse, clock, webhooks)
+        self._herald = Herald(database, self.house, clock, make_webhooks(self.settings, environment))
         self.house.judge = LlmJudge(HouseAsker(self.house))
         self._watch(meter)
         self._background = BackgroundLane(database, self.house, self._keys, self.settings.background)
@@ -176,7 +174,7 @@ class Gateway:
                 models.router(self.house),
                 requests.router(self.house, log, outcomes),
                 feedback.router(self.house, log, outcomes),
-                health.router(self.house.meter, is_serving=lambda: self._is_serving, degraded=self.degraded),
+                health.router(self.house.meter, is_serving=self._takes_requests, degraded=self.degraded),
                 *self._background.routers,
             ],
             lifespan=self._lifespan,
@@ -210,12 +208,17 @@ class Gateway:
             open_requests=lambda: self.house.settlements.open_holds,
             degraded=self.degraded,
             cases=self._policy_files.cases,
+            verifiers=lambda: self.house.catalog.verifiers,
         )
 
     @property
     def shares_limits(self) -> bool:
         """Whether limits and money are in Redis, for all gateway processes together."""
         return self._treasury.is_shared
+
+    def _takes_requests(self) -> bool:
+        """Whether balancers may send requests here: no more from the moment in which we are told to stop."""
+        return self._is_serving and not self.house.is_leaving
 
     def degraded(self) -> tuple[str, ...]:
         """What is not as it should be, in words for an operator."""
@@ -370,12 +373,12 @@ class Gateway:
         for upstream in retired:
             asyncio.get_running_loop().call_later(delay_s, lambda gone: asyncio.ensure_future(gone.close()), upstream)
         self._upstreams = upstreams
-        self.house.catalog = with_profiles(fresh, self._profiles.profiles)
+        self.house.catalog = with_profiles(fresh, self._profiles.profiles, self._profiles.caps)
         self._listings.ask(fresh.upstreams, self._config_file.ask)
 
     def _use_profiles(self) -> None:
         """Decide by the profiles in force from now on; requests under way keep the catalog they began with."""
-        self.house.catalog = with_profiles(self.house.catalog, self._profiles.profiles)
+        self.house.catalog = with_profiles(self.house.catalog, self._profiles.profiles, self._profiles.caps)
 
 
 async def _prepare(url: str, secrets: HomeSecrets, *, accepts_new_pepper: bool) -> None:

@@ -15,7 +15,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem
@@ -27,47 +27,97 @@ COMMANDS = MappingProxyType(
         "up": (
             "gateway.commands.up",
             "Start everything: gateway, worker, beat, and a local model if none is configured.",
+            "docs/troubleshoot.md#it-does-not-start",
         ),
-        "serve": ("gateway.commands.serve", "Run the gateway alone."),
-        "worker": ("gateway.commands.worker", "Run the worker, which does the scheduled work."),
-        "beat": ("gateway.commands.beat", "Run the clock that tells the worker when."),
-        "init": ("gateway.commands.init", "Write a commented ponder.yaml, also from LiteLLM's configuration."),
-        "doctor": ("gateway.commands.doctor", "Check configuration, keys, database, broker and upstreams."),
-        "top": ("gateway.commands.top", "A running gateway, live in the terminal."),
-        "models": ("gateway.commands.models", "The models that callers may ask for."),
+        "serve": ("gateway.commands.serve", "Run the gateway alone.", "docs/troubleshoot.md#it-does-not-start"),
+        "worker": (
+            "gateway.commands.worker",
+            "Run the worker, which does the scheduled work.",
+            "docs/troubleshoot.md#it-does-not-start",
+        ),
+        "beat": (
+            "gateway.commands.beat",
+            "Run the clock that tells the worker when.",
+            "docs/troubleshoot.md#it-does-not-start",
+        ),
+        "init": (
+            "gateway.commands.init",
+            "Write a commented ponder.yaml, also from LiteLLM's configuration.",
+            "docs/configure-upstreams.md#three-questions",
+        ),
+        "doctor": (
+            "gateway.commands.doctor",
+            "Check configuration, keys, database, broker and upstreams.",
+            "docs/troubleshoot.md",
+        ),
+        "top": ("gateway.commands.top", "A running gateway, live in the terminal.", "docs/observe.md#in-a-terminal"),
+        "models": ("gateway.commands.models", "The models that callers may ask for.", "docs/configure-upstreams.md"),
         "classifier": (
             "gateway.commands.classifier",
             "What the learned classifier says of prompts, and how well it does.",
+            "docs/classify.md",
         ),
-        "request": ("gateway.commands.request", "The record of one request."),
-        "policy": ("gateway.commands.policy", "How asks are answered: check, explain, test and compare policies."),
-        "search": ("gateway.commands.search", "Search strategies on recorded chains."),
-        "keys": ("gateway.commands.keys", "Who may call: issue, look at, rotate and revoke keys."),
-        "teams": ("gateway.commands.teams", "Who shares limits: make and look at teams."),
-        "budgets": ("gateway.commands.budgets", "What keys and teams may spend."),
+        "request": ("gateway.commands.request", "The record of one request.", "docs/read-a-record.md"),
+        "policy": (
+            "gateway.commands.policy",
+            "How asks are answered: check, explain, test and compare policies.",
+            "docs/write-a-policy.md",
+        ),
+        "search": ("gateway.commands.search", "Search strategies on recorded chains.", "docs/search-strategies.md"),
+        "keys": (
+            "gateway.commands.keys",
+            "Who may call: issue, look at, rotate and revoke keys.",
+            "docs/keys-and-budgets.md",
+        ),
+        "teams": (
+            "gateway.commands.teams",
+            "Who shares limits: make and look at teams.",
+            "docs/keys-and-budgets.md#teams-and-keys",
+        ),
+        "budgets": ("gateway.commands.budgets", "What keys and teams may spend.", "docs/keys-and-budgets.md#budgets"),
         "provider-keys": (
             "gateway.commands.provider_keys",
             "Keys of model providers: store, look at and remove them.",
+            "docs/configure-upstreams.md#keys-that-are-stored",
         ),
-        "secrets": ("gateway.commands.secrets", "What stored secrets are encrypted with."),
-        "reconcile": ("gateway.commands.reconcile", "Compare the ledger with a provider's bill, and with the log."),
-        "db": ("gateway.commands.db", "The database's schema."),
-        "completion": ("gateway.commands.completion", "Let bash, zsh or fish complete commands."),
+        "secrets": (
+            "gateway.commands.secrets",
+            "What stored secrets are encrypted with.",
+            "docs/configure-upstreams.md#keys-that-are-stored",
+        ),
+        "reconcile": (
+            "gateway.commands.reconcile",
+            "Compare the ledger with a provider's bill, and with the log.",
+            "docs/reconcile.md",
+        ),
+        "db": ("gateway.commands.db", "The database's schema.", "docs/operate.md"),
+        "completion": (
+            "gateway.commands.completion",
+            "Let bash, zsh or fish complete commands.",
+            "docs/operate.md#shell-completion",
+        ),
     }
 )
-"""Command → the module that holds it, under the same name with underscores for dashes, and its line in the list."""
+"""Command → the module that holds it, under the same name with underscores for dashes; its line in the list; and the
+page that says what to do where it refuses."""
+
+_PAGE = "docs/operate.md#commands"
+"""That of commands which name none."""
 
 _GROUP = "ponder.commands"
+_PAGE_AT = 2
+_Place: TypeAlias = tuple[str, ...]
+"""What stands in such a table: packages may leave the page away."""
 
 
 @cache
-def _added() -> Mapping[str, tuple[str, str]]:
+def _added() -> Mapping[str, _Place]:
     """The commands of installed packages; none takes the name of one of ours."""
     return {name: place for name, place in _joining().items() if " " not in name and name not in COMMANDS}
 
 
 @cache
-def _joining() -> Mapping[str, tuple[str, str]]:
+def _joining() -> Mapping[str, _Place]:
     """All that installed packages add, commands within a group among them."""
     tables = (entry.load() for entry in entry_points(group=_GROUP))
     return {name: place for table in tables for name, place in table.items()}
@@ -76,7 +126,7 @@ def _joining() -> Mapping[str, tuple[str, str]]:
 class _Later(click.Command):
     """A command within a group that an installed package adds; imported when it is called."""
 
-    def __init__(self, name: str, place: tuple[str, str]) -> None:
+    def __init__(self, name: str, place: _Place) -> None:
         super().__init__(name, help=place[1])
         self._place = place
 
@@ -126,18 +176,24 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in {**COMMANDS, **_added()}.items()])
+            formatter.write_dl([(name, place[1]) for name, place in {**COMMANDS, **_added()}.items()])
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except ConfigurationError as fault:
-            raise _Misconfigured(fault.message) from fault
+            raise _Misconfigured(_told(ctx, fault)) from fault
         except PonderError as fault:
-            raise _Refused(fault.message) from fault
+            raise _Refused(_told(ctx, fault)) from fault
 
 
-def _load(place: tuple[str, str], name: str) -> click.Command:
+def _told(ctx: click.Context, fault: PonderError) -> str:
+    """What was refused and what would be accepted, and the page of the command, which says more."""
+    place = {**COMMANDS, **_added()}.get(ctx.invoked_subcommand or "", ())
+    return f"{fault.message}\nMore: {place[_PAGE_AT] if len(place) > _PAGE_AT else _PAGE}"
+
+
+def _load(place: _Place, name: str) -> click.Command:
     command = getattr(_import(place[0]), name.replace("-", "_"))
     assert isinstance(command, click.Command)  # noqa: S101 - narrows what import_module cannot type
     return command

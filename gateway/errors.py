@@ -41,6 +41,8 @@ class PonderError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
+    page: ClassVar[str] = "docs/troubleshoot.md#error-codes"
+    """Where it is told what to do."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None, param: str | None = None) -> None:
         super().__init__(message)
@@ -70,6 +72,7 @@ class Unauthenticated(RequestError):
 
     status = 401
     code = "authentication_failed"
+    page = "docs/keys-and-budgets.md#the-first-two-keys"
 
 
 class BudgetExhausted(RequestError):
@@ -77,6 +80,7 @@ class BudgetExhausted(RequestError):
 
     status = 402
     code = "budget_exhausted"
+    page = "docs/keys-and-budgets.md#402-429-and-413"
 
     def __init__(
         self, message: str, *, retry_after_s: float | None = None, account: str | None = None, period: str | None = None
@@ -91,6 +95,7 @@ class Forbidden(RequestError):
 
     status = 403
     code = "not_allowed"
+    page = "docs/keys-and-budgets.md#what-a-key-may-ask-for"
 
 
 class NotFound(RequestError):
@@ -104,6 +109,7 @@ class UnknownModel(NotFound):
     """The model asked for is not configured; the message lists those that are."""
 
     code = "unknown_model"
+    page = "docs/configure-upstreams.md#modelsname"
 
 
 class MethodNotAllowed(RequestError):
@@ -129,6 +135,7 @@ class TooLarge(RequestError):
 
     status = 413
     code = "request_too_large"
+    page = "docs/keys-and-budgets.md#402-429-and-413"
 
 
 class RateLimited(RequestError):
@@ -136,6 +143,7 @@ class RateLimited(RequestError):
 
     status = 429
     code = "rate_limited"
+    page = "docs/keys-and-budgets.md#402-429-and-413"
 
 
 class UpstreamError(PonderError):
@@ -212,6 +220,7 @@ class Unavailable(PonderError):
 
     status = 503
     code = "unavailable"
+    page = "docs/troubleshoot.md#degraded-states"
 
 
 class DeliveryFailed(PonderError):
@@ -227,9 +236,11 @@ class Unpriced(PonderError):
 
     status = 400
     code = "unpriced_model"
+    page = "docs/configure-upstreams.md#prices"
 
 
 class ConfigurationError(PonderError):
     """The configuration is wrong; raised at start or reload, never while serving."""
 
     code = "configuration"
+    page = "docs/troubleshoot.md#it-does-not-start"

@@ -1,4 +1,4 @@
-"""Tells webhooks of budgets: notices what requests marked, writes each event down once, and sends what is due.
+"""Tells webhooks of budgets and profiles: notices events, writes each down once, and sends what is due.
 
 In the gateway's process and not in the worker's: what a budget has spent and holds is known to the
 purse, which in memory is this process's alone; a gateway may run without a worker; and an event is
@@ -11,22 +11,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.adapters.webhook import SEND_S, Webhook
 from gateway.domain.limits import Account, Budget, Period, period_start
 from gateway.domain.money import to_nanos
-from gateway.domain.notice import BudgetEvent, Crossing
+from gateway.domain.notice import BudgetEvent, Crossing, ProfileTurn
 from gateway.errors import DeliveryFailed, PonderError
 from gateway.flow.crossings import Crossings
+from gateway.flow.house import ActivePolicy
+from gateway.flow.lapses import Lapses
 from gateway.ports import Clock, Purse
+from gateway.store.base import Database
+from gateway.store.connections import Connections
 from gateway.store.notices import FAILED, SENT, DueNotice, Notices
+from gateway.store.profile_news import ProfileNews
 from gateway.telemetry import Meter
 
 LOOK_EVERY_S = 1.0
 POLL_S = 5.0
-"""Between two looks for notices that other processes left."""
+"""Between two looks for notices that other processes left, and for news of profiles."""
 
 BACK_OFF_S = (5.0, 30.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0)
 """The waits between attempts; after the last one, within a day, a notice is given up."""
@@ -34,8 +40,36 @@ BACK_OFF_S = (5.0, 30.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0)
 _CLAIM_S = 6 * SEND_S
 _AT_ONCE = 8
 _KEPT_S = 40 * 86_400.0
+_NEWS_S = 86_400.0
+"""What happened to a profile while no gateway ran is told within this time, as long as a message is tried."""
 _FORGET_EVERY_S = 3600.0
 _log = logging.getLogger(__name__)
+
+
+class _Offered(Protocol):
+    @property
+    def policies(self) -> Mapping[str, ActivePolicy]:
+        """The policies in force, with their profiles."""
+        ...
+
+
+class Serving(Protocol):
+    """What is looked at of that which serves requests; each may be replaced at any time."""
+
+    @property
+    def crossings(self) -> Crossings:
+        """What requests mark."""
+        ...
+
+    @property
+    def purse(self) -> Purse:
+        """What money knows."""
+        ...
+
+    @property
+    def catalog(self) -> _Offered:
+        """What decides."""
+        ...
 
 
 @dataclass(slots=True)
@@ -50,18 +84,18 @@ class Herald:
 
     def __init__(
         self,
-        notices: Notices,
-        crossings: Crossings,
-        purse: Callable[[], Purse],
+        database: Database,
+        serving: Serving,
         clock: Clock,
         webhooks: Sequence[Webhook] = (),
         *,
         look_every_s: float = LOOK_EVERY_S,
         poll_s: float = POLL_S,
     ) -> None:
-        self._notices = notices
-        self._crossings = crossings
-        self._purse = purse
+        self._notices = Notices(database)
+        self._looks = Connections(database, most=1)
+        self._news = ProfileNews(self._looks)
+        self._serving = serving
         self._clock = clock
         self._webhooks = webhooks
         self._look_every_s = look_every_s
@@ -70,6 +104,9 @@ class Herald:
         self._refused: dict[tuple[str, Period], Budget] = {}
         self._told: dict[tuple[str, Period, BudgetEvent], tuple[float, Budget]] = {}
         """The window and the budget of what is known to be written down, so that the database is asked once."""
+        self._lapses = Lapses()
+        self._turns: frozenset[ProfileTurn] = frozenset()
+        """The news of profiles that are known to be written down."""
         self._counts = _Counts()
         self._faults: dict[str, str] = {}
         self._is_due = asyncio.Event()
@@ -80,11 +117,12 @@ class Herald:
         """Tell these from now on. Who is new among them is told of events that others know already, as they recur."""
         if {each.fingerprint for each in webhooks} != {each.fingerprint for each in self._webhooks}:
             self._told.clear()
+            self._turns = frozenset()
         self._webhooks = webhooks
 
     def start(self) -> None:
         """Begin to look and to send; call once, in the event loop."""
-        loops = (self._looking(), self._sending(), self._forgetting())
+        loops = (self._looking(), self._following(), self._forgetting(), self._sending())
         self._tasks = tuple(asyncio.create_task(each, name="herald") for each in loops)
 
     async def close(self, *, within_s: float) -> None:
@@ -93,10 +131,10 @@ class Herald:
         A message that is cut off is due again when its claim is over, at this gateway's next start or at another one.
         """
         if self._tasks:
-            looking, sending, forgetting = self._tasks
-            looking.cancel()
-            forgetting.cancel()
-            await asyncio.wait({looking, forgetting})
+            *noticing, sending = self._tasks
+            for each in noticing:
+                each.cancel()
+            await asyncio.wait(noticing)
             await self._attempt(self._look())
             self._is_closing = True
             self._is_due.set()
@@ -104,11 +142,12 @@ class Herald:
             sending.cancel()
             await asyncio.wait({sending})
         await self._notices.close()
+        await self._looks.close()
 
     def degraded(self) -> tuple[str, ...]:
         """Webhooks whose last message was not taken, in words for an operator."""
         known = {webhook.fingerprint for webhook in self._webhooks}
-        return tuple(f"a webhook is not told of budgets: {fault}" for it, fault in self._faults.items() if it in known)
+        return tuple(f"a webhook is not told: {fault}" for it, fault in self._faults.items() if it in known)
 
     def watch(self, meter: Meter) -> None:
         """Expose what was sent and what was not."""
@@ -124,6 +163,12 @@ class Herald:
         while True:
             await asyncio.sleep(self._look_every_s)
             await self._attempt(self._look())
+
+    async def _following(self) -> None:
+        while True:
+            if self._webhooks:
+                await self._attempt(self._look_at_profiles())
+            await asyncio.sleep(self._poll_s)
 
     async def _sending(self) -> None:
         while True:
@@ -157,7 +202,7 @@ class Herald:
 
     async def _look(self) -> None:
         """Write down the events among what was marked; a mark is kept until it is known to be one or none."""
-        near, refused = self._crossings.take()
+        near, refused = self._serving.crossings.take()
         if not self._webhooks:
             self._near, self._refused = {}, {}
             return
@@ -200,7 +245,7 @@ class Herald:
         now = self._clock.now()
         if self._told.get((account, budget.period, event)) == (period_start(budget.period, now), budget):
             return None
-        spent, held = await self._purse().spent(account, budget.period, now=now)
+        spent, held = await self._serving.purse.spent(account, budget.period, now=now)
         return Crossing(event, account, budget, spent, held, now)
 
     async def _write_down(self, found: Sequence[Crossing]) -> None:
@@ -213,6 +258,21 @@ class Herald:
             key = (crossing.account, crossing.budget.period, crossing.event)
             self._told[key] = (crossing.window_start, crossing.budget)
         self._is_due.set()
+
+    async def _look_at_profiles(self) -> None:
+        """Write down what became of profiles; what another process has written down is left."""
+        now, webhooks = self._clock.now(), self._webhooks
+        lapsed = self._lapses.find(self._serving.catalog.policies, now)
+        turns = [*await self._news.since(now - _NEWS_S, now=now), *lapsed]
+        for turn in turns:
+            if turn in self._turns:
+                continue
+            for webhook in webhooks:
+                if turn.event in webhook.events:
+                    await self._notices.add_turn(f"msg_{uuid.uuid4().hex}", turn, webhook.fingerprint, now=now)
+            self._is_due.set()
+        if webhooks is self._webhooks:
+            self._turns = frozenset(turns)
 
     async def _send_due(self) -> None:
         """Send what is due, some at once; more of it is looked for at once."""

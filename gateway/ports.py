@@ -102,6 +102,8 @@ class BatchResult:
     id: str
     status: int
     body: bytes | None
+    request_id: str | None = None
+    """Its own id of the request, where it says one."""
 
 
 class BatchPhase(StrEnum):
@@ -310,6 +312,14 @@ class Purse(Protocol):
 
     async def needs_restore(self) -> bool:
         """Whether balances are missing: at first start, or after the store lost them."""
+        ...
+
+    async def vouch(self, moved_to: float) -> float | None:
+        """While balances are missing: the log has all that ended in this process before ``moved_to``.
+
+        Answers until when the log has all that ended in any process, which is what is to be restored; None
+        until that is known.
+        """
         ...
 
     async def restore(self, spent: Mapping[str, Mapping[Period, Usd]], *, now: float) -> bool:

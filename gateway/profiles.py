@@ -1,4 +1,4 @@
-"""The profiles in force in this process: what calibration says of each policy, followed as it is published.
+"""The profiles in force in this process, and the caps: what calibration says of policies and verifiers, followed.
 
 A version that is put in force or taken back anywhere decides here within about a second, without a
 reload. While the database is away the profiles last known serve on, each until it expires. Of a version
@@ -17,9 +17,11 @@ from typing import TypeAlias
 from gateway.domain.profile import Canary, Profile, ProfileVersion
 from gateway.domain.rollout import Rollout
 from gateway.errors import ConfigurationError, NotFound
+from gateway.store.changes import Changes
 from gateway.store.following import POLL_S, Following
 from gateway.store.profiles import Profiles
 from gateway.store.rollouts import Rollouts
+from gateway.store.verifier_looks import VerifierLooks, VerifierStanding
 from gateway.telemetry import Meter
 
 _log = logging.getLogger(__name__)
@@ -30,9 +32,11 @@ _Place: TypeAlias = tuple[str, int]
 class ProfilesInForce:
     """The profiles of one process."""
 
-    def __init__(self, rollouts: Rollouts, published: Profiles, *, poll_s: float = POLL_S) -> None:
-        self._rollouts = rollouts
-        self._published = published
+    def __init__(self, changes: Changes, *, poll_s: float = POLL_S) -> None:
+        self._rollouts = Rollouts(changes)
+        self._published = Profiles(changes)
+        self._looks = VerifierLooks(changes)
+        self._looked_at: Mapping[str, VerifierStanding] = {}
         self._number = -1
         self._versions: Mapping[_Place, ProfileVersion] = {}
         self._faults: Mapping[_Place, str] = {}
@@ -43,6 +47,8 @@ class ProfilesInForce:
         self._following = Following("profiles", self.refresh, poll_s=poll_s)
         self.profiles: Mapping[str, Profile] = MappingProxyType({})
         """By the policy's name; replaced whole."""
+        self.caps: Mapping[str, int] = MappingProxyType({})
+        """The most samples by the verifier's name that chooses between them, where there is a cap; replaced whole."""
 
     async def start(self, on_change: Callable[[], None]) -> None:
         """Read what is in force, then follow the database and tell of changes.
@@ -66,16 +72,19 @@ class ProfilesInForce:
             number = await self._rollouts.number()
             if number == self._number:
                 return
-            rollouts = await self._rollouts.all()
+            rollouts, looked_at = await self._rollouts.all(), await self._looks.latest()
             await self._read(rollouts)
             self._taken_back.update(
                 policy for policy, seen in self._rollouts_seen.items() if _is_taken_back(seen, rollouts.get(policy))
             )
             self._rollouts_seen = rollouts
+            self._looked_at = looked_at
             self._number = number
-            before = self.profiles
+            before = self.profiles, self.caps
             self.profiles = MappingProxyType({name: self._profile(rollout) for name, rollout in rollouts.items()})
-        if self.profiles != before and self._on_change is not None:
+            caps = {name: each.in_force for name, each in looked_at.items()}
+            self.caps = MappingProxyType({name: cap for name, cap in caps.items() if cap is not None})
+        if (self.profiles, self.caps) != before and self._on_change is not None:
             self._on_change()
 
     def degraded(self) -> tuple[str, ...]:
@@ -108,6 +117,22 @@ class ProfilesInForce:
             ("policy",),
             lambda: {(name,): self._taken_back[name] for name in self.profiles},
             is_counter=True,
+        )
+        meter.watch_each(
+            "ponder_verifier_within_auc",
+            "How often a verifier scores the right one of two answers higher, as it was last examined.",
+            ("verifier",),
+            lambda: {
+                (name,): each.look.health.within.value
+                for name, each in self._looked_at.items()
+                if each.look.health.within is not None
+            },
+        )
+        meter.watch_each(
+            "ponder_verifier_cap",
+            "The most samples that a search draws for a verifier to choose from, where there is a cap.",
+            ("verifier",),
+            lambda: {(name,): cap for name, cap in self.caps.items()},
         )
 
     async def _read(self, rollouts: Mapping[str, Rollout]) -> None:

@@ -35,10 +35,10 @@ def put_in_force(
     return {name: _active(policy, models, defaults, known) for name, policy in policies.items()}
 
 
-def with_profiles(catalog: Catalog, profiles: Mapping[str, Profile]) -> Catalog:
-    """The catalog with what calibration says of its policies today, by their names."""
+def with_profiles(catalog: Catalog, profiles: Mapping[str, Profile], caps: Mapping[str, int]) -> Catalog:
+    """The catalog with what calibration says of its policies and its verifiers today, by their names."""
     policies = {name: replace(policy, profile=profiles.get(name)) for name, policy in catalog.policies.items()}
-    return replace(catalog, policies=policies)
+    return replace(catalog, policies=policies, caps=caps)
 
 
 def known_verifiers(verifiers: Mapping[str, Verifier]) -> dict[str, KnownVerifier]:

@@ -50,6 +50,8 @@ _TICK_S = 10.0
 _TICK_EXPIRES_S = 3_000  # ticks do not pile up while no worker runs
 _ROLLUPS_EVERY_S = 20.0
 _CONNECT_S = 5
+_RETENTION_S = 60.0
+"""Mostly a fraction of a second: before PostgreSQL drops a day, what it was charged is summed up."""
 _RECONCILIATION_S = 60.0
 """A day of a million requests takes some seconds; a tick that is cut off begins again an hour later."""
 _log = logging.getLogger("ponder.tasks")
@@ -90,7 +92,7 @@ def build(where: Places, settings: Settings) -> Celery:
     # Not shared: a task belongs to its own app alone, should a process make several.
     @app.task(name=RETENTION, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def retention() -> None:
-        asyncio.run(forget(Retention(database), settings.retention, now=time.time(), for_at_most_s=_TICK_S))
+        asyncio.run(forget(Retention(database), settings.retention, now=time.time(), for_at_most_s=_RETENTION_S))
 
     @app.task(name=RECONCILIATION, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def reconciliation() -> None:
@@ -129,12 +131,13 @@ def broker_folder(where: Places) -> Path:
 
 
 async def forget(store: Retention, retention: RetentionSettings, *, now: float, for_at_most_s: float) -> None:
-    """Delete requests, and texts of requests, older than the configuration keeps them.
+    """Delete requests, and texts of requests, older than the configuration keeps them; make room for those to come.
 
     What is not done in time is left to the next tick.
     """
     try:
         async with asyncio.timeout(for_at_most_s):
+            await store.make_room(now)
             texts = await store.delete_texts(now - retention.text_days * _DAY_S)
             whole = await store.delete_requests(now - retention.requests_days * _DAY_S, now=now)
     except TimeoutError:

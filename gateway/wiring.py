@@ -28,17 +28,18 @@ from gateway.dialects.codec import Codec
 from gateway.domain.capabilities import Capability
 from gateway.domain.chat import Dialect
 from gateway.domain.model import Model
-from gateway.domain.notice import BudgetEvent
+from gateway.domain.notice import event_named
 from gateway.domain.pricing import FREE, Price, per_gpu_hour, per_mtok
 from gateway.domain.provider_key import OpenedKey
 from gateway.domain.secret import PREFIX, Pepper
 from gateway.errors import ConfigurationError
 from gateway.flow.house import Catalog, Terms
 from gateway.flow.lane import Bounds
+from gateway.model_settings import LocalPriceSettings, ModelSettings, PriceSettings, UpstreamSettings
 from gateway.policy.facts import Defaults
 from gateway.ports import Upstream
 from gateway.search_ports import Verifier
-from gateway.settings import LocalPriceSettings, ModelSettings, Places, PriceSettings, Settings, UpstreamSettings
+from gateway.settings import Places, Settings
 from gateway.tracing import Tracer
 from gateway.verifying import make_verifiers
 
@@ -131,7 +132,7 @@ def _secret(environment: Mapping[str, str], name: str) -> str | None:
 
 
 def make_webhooks(settings: Settings, environment: Mapping[str, str]) -> tuple[Webhook, ...]:
-    """Whom to tell of budgets. Raises ConfigurationError naming the entry at fault, and neither address nor secret."""
+    """Whom to tell of events. Raises ConfigurationError naming the entry at fault, and neither address nor secret."""
     made: list[Webhook] = []
     for number, each in enumerate(settings.webhooks):
         secret = environment.get(each.secret_env)
@@ -139,7 +140,7 @@ def make_webhooks(settings: Settings, environment: Mapping[str, str]) -> tuple[W
             raise ConfigurationError(
                 f"webhooks.{number}: the environment variable {each.secret_env} (its secret_env) is not set"
             )
-        events = frozenset(BudgetEvent(event) for event in each.events)
+        events = frozenset(event_named(event) for event in each.events)
         try:
             made.append(make_webhook(each.url, secret, events, allow_private=each.allow_private))
         except ConfigurationError as fault:
@@ -239,6 +240,7 @@ def _terms(upstream: UpstreamSettings) -> Terms:
         _is_openai(upstream),
         Bounds(places=upstream.connections, queue=upstream.queue),
         is_vllm=upstream.kind == "vllm",
+        by_priority=upstream.scheduling_policy == "priority",
     )
 
 

@@ -87,9 +87,10 @@ def test_the_calibrator_s_commands_join_by_the_entry_point_that_the_project_decl
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))
     declared = project["project"]["entry-points"]["ponder.commands"]["calibrator"]
     assert EntryPoint("calibrator", declared, "ponder.commands").load() is CALIBRATING
-    for name, (module, _) in CALIBRATING.items():
+    for name, (module, _, page) in CALIBRATING.items():
         own = name.split()[-1].replace("-", "_")
         assert isinstance(getattr(import_module(module), own), click.Command)
+        assert (Path(__file__).parent.parent / page.partition("#")[0]).is_file()
 
 
 def test_a_command_of_another_package_joins_a_group_of_ours() -> None:
@@ -114,3 +115,17 @@ def test_an_unknown_command_is_refused() -> None:
     result = CliRunner().invoke(ponder, ["docter"])
     assert result.exit_code == click.UsageError.exit_code
     assert "docter" in result.output
+
+
+def test_what_is_refused_says_where_to_read_on(tmp_path: Path) -> None:
+    """The message, and the page of the command; also of one that an installed package adds."""
+    environment = {"PONDER_HOME": str(tmp_path / "none"), "PONDER_CONFIG": str(tmp_path / "ponder.yaml")}
+    for arguments, page in (
+        (["policy", "check", "nothing"], "docs/write-a-policy.md"),
+        (["calibrate", "runs"], "docs/calibrate.md"),
+    ):
+        result = CliRunner().invoke(ponder, arguments, env=environment)
+        assert result.exit_code != 0
+        message, more = result.output.splitlines()
+        assert message.startswith("Error: ")
+        assert more == f"More: {page}"

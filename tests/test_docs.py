@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from calibrator.cli import COMMANDS as CALIBRATING
-from gateway import settings
+from gateway import model_settings, settings
 from gateway.app import Gateway
 from gateway.cli import COMMANDS, ponder
 from gateway.domain.ask import Hints
@@ -31,6 +31,7 @@ from gateway.http.dialects import ENDPOINTS
 from gateway.http.requests import as_json
 from gateway.policy.cases import read_cases
 from gateway.policy.reading import read_policy
+from gateway.thinking_settings import ThinkingSettings
 from gateway.verifier_settings import KINDS
 from gateway.wiring import HOSTED
 from tests.store.records import FULL, request
@@ -40,11 +41,11 @@ PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if "results" not i
 ALL = [ROOT / "README.md", ROOT / "CHANGELOG.md", *PAGES]
 SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": settings.Settings,
-    "upstreams.NAME": settings.UpstreamSettings,
-    "models.NAME": settings.ModelSettings,
-    "models.NAME.thinking": settings.ThinkingSettings,
-    "Price, per million tokens": settings.PriceSettings,
-    "Price, per hour": settings.LocalPriceSettings,
+    "upstreams.NAME": model_settings.UpstreamSettings,
+    "models.NAME": model_settings.ModelSettings,
+    "models.NAME.thinking": ThinkingSettings,
+    "Price, per million tokens": model_settings.PriceSettings,
+    "Price, per hour": model_settings.LocalPriceSettings,
     "limits": settings.LimitsSettings,
     "keys": settings.KeySettings,
     "retention": settings.RetentionSettings,
@@ -52,6 +53,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "journal": settings.JournalSettings,
     "broker": settings.BrokerSettings,
     "redis": settings.RedisSettings,
+    "shutdown": settings.ShutdownSettings,
     "background": settings.BackgroundSettings,
     "graders": settings.GraderSettings,
     "calibration": settings.CalibrationSettings,
@@ -140,8 +142,9 @@ def test_every_setting_of_a_verifier_is_documented_with_its_default() -> None:
 
 
 def test_no_section_of_the_settings_is_left_out() -> None:
-    """Every model of settings.py has its section in the reference."""
-    models = {each for each in vars(settings).values() if isinstance(each, type) and issubclass(each, BaseModel)}
+    """Every model of settings.py and model_settings.py has its section in the reference."""
+    named = {**vars(settings), **vars(model_settings)}
+    models = {each for each in named.values() if isinstance(each, type) and issubclass(each, BaseModel)}
     assert {each for each in models if each.model_fields} == set(SECTIONS.values())
 
 
@@ -166,6 +169,16 @@ def test_every_error_code_is_documented_with_its_status() -> None:
     expected = {kind.code: str(kind.status) for kind in _errors(PonderError)}
     expected |= {UpstreamRefused.code: "the upstream's own 4xx", "configuration": ""}
     assert _table(_section(_doc("troubleshoot.md"), "Error codes")) == expected
+
+
+def test_errors_and_commands_lead_to_pages_that_there_are() -> None:
+    """Whatever refuses something, over HTTP or in a terminal, names a page that there is, and a heading of it."""
+    commands = (*COMMANDS.values(), *CALIBRATING.values())
+    named = {error.page for error in _errors(PonderError)} | {place[2] for place in commands}
+    for target in named:
+        file, _, anchor = target.partition("#")
+        assert (ROOT / file).is_file(), target
+        assert not anchor or anchor in _anchors(ROOT / file), target
 
 
 def test_every_metric_is_documented_with_its_type(tmp_path: Path) -> None:

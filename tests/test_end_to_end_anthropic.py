@@ -285,4 +285,5 @@ def test_duplicate_keys_are_refused(gateway: GatewayProcess) -> None:
     assert answer.json()["error"] == {
         "type": "invalid_request_error",
         "message": "the body has a top-level key twice; each key may stand once",
+        "help": "docs/troubleshoot.md#error-codes",
     }

@@ -228,7 +228,7 @@ def test_refusals_of_another_dialect_come_in_the_clients_own(client: openai.Open
         client.chat.completions.create(model="claude-opus-4-8", messages=ASK, temperature=0.2, stream=stream)
     body = caught.value.response.json()
     assert set(body) == {"error"}
-    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert set(body["error"]) == {"message", "type", "param", "code", "help"}
     assert body["error"]["type"] == "invalid_request_error"
     assert "temperature" in body["error"]["message"]
 

@@ -112,7 +112,7 @@ def check_error(answer: httpx.Response, dialect: str, status: int) -> None:
         assert body["error"]["type"] == ANTHROPIC_TYPES[status]
         return
     assert set(body) == {"error"}
-    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert set(body["error"]) == {"message", "type", "param", "code", "help"}
     assert body["error"]["type"] == OPENAI_TYPES.get(status, "server_error")
     assert body["error"]["code"].startswith("upstream_")
 

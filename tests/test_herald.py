@@ -3,113 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from gateway.adapters.limits_memory import MemoryPurse
-from gateway.adapters.webhook import Webhook, make_webhook
-from gateway.domain.limits import Account, Budget, Limits, Period
+from gateway.adapters.webhook import make_webhook
 from gateway.domain.money import usd
-from gateway.domain.notice import BudgetEvent
-from gateway.errors import BudgetExhausted
-from gateway.flow.crossings import Crossings
-from gateway.herald import BACK_OFF_S, Herald
+from gateway.domain.notice import EVENTS, BudgetEvent
+from gateway.herald import BACK_OFF_S
 from gateway.ports import Claim
-from gateway.store.base import locate
-from gateway.store.notices import Notices
-from gateway.store.schema import upgrade
-from gateway.telemetry import Meter
 from tests.adapters.journal.samples import until
+from tests.heralding import ACCOUNT, Make, MovingClock, Stage
 from tests.hooked import SECRET, Receiver
 
-ACCOUNT = Account("key:k1", Limits(budgets=(Budget(usd("1"), Period.DAY, Decimal("0.5")),)))
-NOW = 1_795_348_800.0
-
-
-class MovingClock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.at = NOW
-
-    def now(self) -> float:
-        """The moment that the test chose."""
-        return self.at
-
-    def monotonic(self) -> float:
-        """The same."""
-        return self.at
-
-
-class Stage:
-    """One gateway's purse, marks and herald."""
-
-    def __init__(self, folder: Path, clock: MovingClock, webhooks: tuple[Webhook, ...]) -> None:
-        self.purse = MemoryPurse()
-        self.crossings = Crossings()
-        self.clock = clock
-        self.meter = Meter()
-        notices = Notices(locate(f"sqlite:///{folder}/ponder.db"))
-        self.herald = Herald(
-            notices, self.crossings, lambda: self.purse, clock, webhooks, look_every_s=0.01, poll_s=0.01
-        )
-        self.herald.watch(self.meter)
-        self.herald.start()
-
-    async def spend(self, request_id: str, ceiling: str, cost: str | None) -> None:
-        """A request that holds ``ceiling`` and, unless it stays under way, costs ``cost``; marked as flow marks it."""
-        claim = Claim(request_id, (ACCOUNT,), usd(ceiling), tokens=1, now=self.clock.now(), lease_s=60)
-        try:
-            hold = await self.purse.hold(claim)
-        except BudgetExhausted as refusal:
-            self.crossings.refused(refusal, (ACCOUNT,))
-            return
-        if hold.warnings:
-            self.crossings.near((ACCOUNT,))
-        if cost is not None:
-            await self.purse.settle(hold, usd(cost), tokens=1, now=self.clock.now())
-
-    def count(self, name: str) -> int:
-        """One of the herald's counters."""
-        lines = self.meter.render().decode().splitlines()
-        return int(float(next(line for line in lines if line.startswith(f"ponder_webhooks_{name}_total ")).split()[1]))
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """Whom the webhook leads to."""
-    with Receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def clock() -> MovingClock:
-    """Everybody's clock."""
-    return MovingClock()
-
-
-@pytest.fixture
-async def stage(
-    tmp_path: Path, clock: MovingClock, receiver: Receiver
-) -> AsyncIterator[Callable[..., Awaitable[Stage]]]:
-    """Makes gateways on one database, with a webhook to the receiver unless others are given."""
-    await upgrade(f"sqlite:///{tmp_path}/ponder.db")
-    made: list[Stage] = []
-
-    async def make(*webhooks: Webhook) -> Stage:
-        hook = make_webhook(f"{receiver.address}/hook", SECRET, frozenset(BudgetEvent), allow_private=False)
-        made.append(Stage(tmp_path, clock, webhooks or (hook,)))
-        return made[-1]
-
-    yield make
-    for each in made:
-        await each.herald.close(within_s=5)
-
-
-Make = Callable[..., Awaitable[Stage]]
+pytest_plugins = ("tests.heralding_fixtures",)
 
 
 async def _taken(stage: Stage) -> None:
@@ -249,8 +157,7 @@ async def test_webhooks_follow_the_configuration(stage: Make, receiver: Receiver
     """A webhook that is taken out is told nothing any more; one that is put in is told from the next request on."""
     gateway = await stage()
     old, new = (
-        make_webhook(f"{receiver.address}/{path}", SECRET, frozenset(BudgetEvent), allow_private=False)
-        for path in ("old", "new")
+        make_webhook(f"{receiver.address}/{path}", SECRET, EVENTS, allow_private=False) for path in ("old", "new")
     )
     gateway.herald.tell([old])
     await gateway.spend("r1", "0.6", "0.6")

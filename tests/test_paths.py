@@ -46,9 +46,9 @@ def _served(tmp_path_factory: pytest.TempPathFactory, faulty_server: FaultyServe
 def _check_shape(path: str, body: dict[str, Any]) -> None:
     if path.startswith("/v1/messages"):
         assert set(body) == {"type", "error", "request_id"}
-        assert set(body["error"]) == {"type", "message"}
+        assert set(body["error"]) == {"type", "message", "help"}
     else:
-        assert set(body["error"]) == {"message", "type", "param", "code"}
+        assert set(body["error"]) == {"message", "type", "param", "code", "help"}
 
 
 @pytest.mark.parametrize("path", POST_PATHS)

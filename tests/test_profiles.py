@@ -18,10 +18,12 @@ from gateway.store.following import POLL_S
 from gateway.store.profiles import Profiles
 from gateway.store.rollouts import Rollouts
 from gateway.store.schema import upgrade
+from gateway.store.verifier_looks import VerifierLooks
 from gateway.telemetry import Meter
 from tests.store.profiles import document
 from tests.store.records import NOON
 from tests.store.tenants import OPERATOR
+from tests.store.test_verifier_looks import look
 
 NEVER = NOON + 9e8
 FIRST, SECOND = (document(arm=arm).version(number, expires_at=NEVER) for number, arm in ((1, "fast"), (2, "think")))
@@ -37,7 +39,7 @@ class Published:
 
     def follower(self) -> ProfilesInForce:
         """What a process has of it."""
-        return ProfilesInForce(Rollouts(self.changes), Profiles(self.changes), poll_s=0.001)
+        return ProfilesInForce(self.changes, poll_s=0.001)
 
     async def activate(self, number: int) -> None:
         """Put a version in force."""
@@ -104,7 +106,7 @@ async def test_processes_follow_by_themselves_within_two_seconds(published: Publ
     """Each on connections of its own, as often as it looks by default: well within what is promised."""
     assert 2 * POLL_S < 2
     everyone = [Changes(locate(published.url)) for _ in range(2)]
-    followers = [ProfilesInForce(Rollouts(changes), Profiles(changes)) for changes in everyone]
+    followers = [ProfilesInForce(changes) for changes in everyone]
     told = asyncio.Queue[ProfilesInForce]()
     for follower in followers:
         await follower.start(on_change=partial(told.put_nowait, follower))
@@ -201,3 +203,25 @@ async def test_metrics_tell_of_expiry_and_of_what_was_taken_back(published: Publ
     assert await exposed() == (NEVER, 2)
     await published.rollouts.roll_back("default", reason="it harms", by=OPERATOR)
     assert await exposed() == (None, 3)
+
+
+async def test_caps_on_verifiers_are_followed(published: Published) -> None:
+    """Found or lifted anywhere, each is told in this process, and a metric shows it with what the look found."""
+    follower, meter, told = published.follower(), Meter(), asyncio.Queue[None]()
+    follower.watch(meter)
+    await follower.start(lambda: told.put_nowait(None))
+    try:
+        looks = VerifierLooks(published.changes)
+        assert follower.caps == {}
+        await looks.record(look(1, 4), OPERATOR)
+        await told.get()
+        assert follower.caps == {"prm": 4}
+        exposed = meter.render().decode()
+        assert 'ponder_verifier_cap{verifier="prm"} 4.0' in exposed
+        assert 'ponder_verifier_within_auc{verifier="prm"} 0.' in exposed
+        await looks.lift("prm", OPERATOR)
+        await told.get()
+        assert follower.caps == {}
+        assert "ponder_verifier_cap{" not in meter.render().decode()
+    finally:
+        await follower.close()

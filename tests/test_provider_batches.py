@@ -27,7 +27,8 @@ from tests.upstreams.openai_batches import BatchingOpenAI
 GPT, CLAUDE = "gpt-4.1-mini", "claude-haiku-4-5"
 
 
-def _settings(openai_address: str, anthropic_address: str, **background: Any) -> dict[str, Any]:
+def provider_settings(openai_address: str, anthropic_address: str, **background: Any) -> dict[str, Any]:
+    """A gateway in front of both providers."""
     return {
         "upstreams": {
             "openai": {
@@ -64,7 +65,7 @@ def _claude() -> Iterator[BatchingAnthropic]:
 
 @pytest.fixture(name="gateway")
 def _gateway(tmp_path: Path, gpt: BatchingOpenAI, claude: BatchingAnthropic) -> Iterator[GatewayProcess]:
-    with GatewayProcess(tmp_path, _settings(gpt.address, claude.address), SECRETS) as process:
+    with GatewayProcess(tmp_path, provider_settings(gpt.address, claude.address), SECRETS) as process:
         yield process
 
 
@@ -73,7 +74,7 @@ def _rows(home: Path, statement: str) -> list[Any]:
         return database.execute(statement).fetchall()
 
 
-def _half(provider: str, model: str, body: Any) -> Decimal:
+def half_price(provider: str, model: str, body: Any) -> Decimal:
     """What an answer costs at the listed price for batches, by the counts that it reports."""
     usage = body["usage"]
     if provider == "anthropic":
@@ -124,7 +125,7 @@ def test_a_batch_runs_at_openai_for_half_the_price(gateway: GatewayProcess, gpt:
     assert f"POST {CHAT}" not in _paths(gpt)
     (batch,) = gpt.batches.values()
     assert batch["metadata"] == {"ponder_batch": done.id}
-    expected = [to_nanos(_half("openai", GPT, each["response"]["body"])) for each in answers]  # type: ignore[arg-type]
+    expected = [to_nanos(half_price("openai", GPT, each["response"]["body"])) for each in answers]  # type: ignore[arg-type]
     awaited(lambda: len(_rows(gateway.home, "SELECT id FROM requests")) == 5 or None, "every record")
     rows = _rows(gateway.home, f"SELECT cost_nanos, result FROM requests WHERE key_id = '{key['id']}'")
     assert sorted(rows) == sorted([(each, "answered") for each in expected] + [(0, "refused")])
@@ -147,7 +148,7 @@ def test_a_batch_runs_at_anthropic_for_half_the_price(gateway: GatewayProcess, c
     models = (CLAUDE, "claude-sonnet-4-6")
     for answer, model in zip(answers, models, strict=True):
         record = gateway.record(answer["response"]["request_id"])
-        half = _half("anthropic", model, answer["response"]["body"])
+        half = half_price("anthropic", model, answer["response"]["body"])
         assert Decimal(record["cost_usd"]) == half > 0
         assert record["calls"][0]["spent"]["service_tier"] == "batch"
 
@@ -178,7 +179,7 @@ def test_other_batches_are_answered_here(
 
 def test_it_can_be_switched_off(tmp_path: Path, gpt: BatchingOpenAI, claude: BatchingAnthropic) -> None:
     """With provider_batches: false every batch is answered here, at the normal price."""
-    settings = _settings(gpt.address, claude.address, provider_batches=False)
+    settings = provider_settings(gpt.address, claude.address, provider_batches=False)
     with GatewayProcess(tmp_path, settings, SECRETS) as gateway, client_of(gateway) as client:
         done = ended(client, begun(client, [line("a", GPT)]).id)
         assert done.status == "completed"
@@ -201,7 +202,7 @@ def test_a_budget_that_is_too_small_brings_a_batch_home(gateway: GatewayProcess,
 def test_money_is_held_while_a_batch_runs(tmp_path: Path, claude: BatchingAnthropic) -> None:
     """While the provider works the batch's ceiling is not there for others; after it, its true cost is gone."""
     with BatchingOpenAI(is_prompt=False) as gpt:
-        settings = _settings(gpt.address, claude.address)
+        settings = provider_settings(gpt.address, claude.address)
         with GatewayProcess(tmp_path, settings, SECRETS) as gateway:
             admin = Administrator.of_home(gateway.address, tmp_path)
             _, secret = admin.key(budgets=[{"period": "total", "amount_usd": "0.0002"}])
@@ -216,7 +217,7 @@ def test_money_is_held_while_a_batch_runs(tmp_path: Path, claude: BatchingAnthro
                 gpt.finish()
                 done = ended(client, batch.id)
             answers = content(client_of(gateway, secret), done.output_file_id)
-            spent = sum((_half("openai", GPT, each["response"]["body"]) for each in answers), start=Decimal())
+            spent = sum((half_price("openai", GPT, each["response"]["body"]) for each in answers), start=Decimal())
             told = gateway.post(CHAT, json={**ask, "max_tokens": 30_000}, headers=headers).json()["error"]["message"]
             assert f"(${spent.normalize():f} spent)" in told
 
@@ -224,7 +225,7 @@ def test_money_is_held_while_a_batch_runs(tmp_path: Path, claude: BatchingAnthro
 def test_a_batch_that_runs_is_charged_whatever_its_budget_has_left(tmp_path: Path, claude: BatchingAnthropic) -> None:
     """A budget that was lowered while its batch ran holds nothing for it, and counts what it cost."""
     with BatchingOpenAI(is_prompt=False) as gpt:
-        gateway = GatewayProcess(tmp_path, _settings(gpt.address, claude.address), SECRETS)
+        gateway = GatewayProcess(tmp_path, provider_settings(gpt.address, claude.address), SECRETS)
         with gateway:
             admin = Administrator.of_home(gateway.address, tmp_path)
             key, secret = admin.key(budgets=[{"period": "total", "amount_usd": "1"}])
@@ -235,7 +236,7 @@ def test_a_batch_that_runs_is_charged_whatever_its_budget_has_left(tmp_path: Pat
         with gateway, client_of(gateway, secret) as client:
             gpt.finish()
             answers = content(client, ended(client, batch.id).output_file_id)
-            spent = sum((_half("openai", GPT, each["response"]["body"]) for each in answers), start=Decimal())
+            spent = sum((half_price("openai", GPT, each["response"]["body"]) for each in answers), start=Decimal())
             ask = {"model": GPT, "messages": TURNS, "max_tokens": 30_000}
             refused = gateway.post(CHAT, json=ask, headers={"authorization": f"Bearer {secret}"})
             assert f"(${spent.normalize():f} spent)" in refused.json()["error"]["message"]
@@ -245,7 +246,7 @@ def test_a_batch_that_runs_is_charged_whatever_its_budget_has_left(tmp_path: Pat
 def test_a_killed_process_submits_nothing_twice(tmp_path: Path, claude: BatchingAnthropic, moment: str) -> None:
     """The next process finds the batch at its provider and settles each line once, whenever it was killed."""
     with BatchingOpenAI(is_prompt=False) as gpt:
-        gateway = GatewayProcess(tmp_path, _settings(gpt.address, claude.address), SECRETS)
+        gateway = GatewayProcess(tmp_path, provider_settings(gpt.address, claude.address), SECRETS)
         with gateway:
             with client_of(gateway) as client:
                 batch = begun(client, [line(f"q{n}", GPT) for n in range(4)])
@@ -273,7 +274,7 @@ def test_a_killed_process_submits_nothing_twice(tmp_path: Path, claude: Batching
 
 def test_a_line_settled_twice_is_on_record_once(tmp_path: Path, gpt: BatchingOpenAI, claude: BatchingAnthropic) -> None:
     """A process that ends between a line's record and its end leaves both to the next one, and the cost counts once."""
-    gateway = GatewayProcess(tmp_path, _settings(gpt.address, claude.address), SECRETS)
+    gateway = GatewayProcess(tmp_path, provider_settings(gpt.address, claude.address), SECRETS)
     gpt.is_prompt = False
     with gateway, client_of(gateway) as client:
         batch = begun(client, [line("a", GPT)])
@@ -301,7 +302,7 @@ def test_a_cancelled_batch_is_cancelled_at_its_provider(tmp_path: Path, claude: 
     """What the provider had answered by then is kept and paid, and the rest is cancelled."""
     with BatchingOpenAI(is_prompt=False) as gpt:
         gpt.left_out = {1, 2}
-        settings = _settings(gpt.address, claude.address)
+        settings = provider_settings(gpt.address, claude.address)
         with GatewayProcess(tmp_path, settings, SECRETS) as gateway, client_of(gateway) as client:
             batch = begun(client, [line(f"q{n}", GPT) for n in range(4)])
             awaited(lambda: {each["status"] for each in gpt.batches.values()} == {"in_progress"} or None, "its run")
@@ -319,7 +320,7 @@ def test_a_cancelled_batch_is_cancelled_at_its_provider(tmp_path: Path, claude: 
 
 def test_a_provider_without_batches_is_asked_line_by_line(tmp_path: Path, claude: BatchingAnthropic) -> None:
     """A refused submission, as by a server that has no such endpoint, brings the batch home."""
-    settings = _settings(claude.address, claude.address)
+    settings = provider_settings(claude.address, claude.address)
     settings["upstreams"]["openai"]["base_url"] = f"{claude.address}/nowhere/v1"
     with GatewayProcess(tmp_path, settings, SECRETS) as gateway, client_of(gateway) as client:
         done = ended(client, begun(client, [line("a", GPT)]).id)

@@ -46,7 +46,7 @@ class SomeBalances(Balances):
         super().__init__(locate(f"sqlite:///{folder}/ponder.db"))
         self.faults = faults
 
-    async def spent(self, now: float) -> Mapping[str, Mapping[Period, Usd]]:
+    async def spent(self, now: float, *, ended_before: float | None = None) -> Mapping[str, Mapping[Period, Usd]]:
         """Ninety cents by one key today."""
         if self.faults:
             self.faults -= 1

@@ -1,8 +1,9 @@
-"""Webhooks of the real gateway: told of budgets beside the requests, never on their path, and nothing of prompts."""
+"""Webhooks of the real gateway: told beside the requests, never on their path, and nothing of prompts."""
 
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,15 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.domain.key import Role
+from gateway.domain.rollout import CALIBRATOR
+from gateway.domain.tenancy import Author
+from gateway.store.changes import Changes
+from gateway.store.profiles import Profiles
+from gateway.store.rollouts import Rollouts
 from tests.hooked import SECRET, Receiver
 from tests.http.admin.administrator import Administrator
+from tests.store.profiles import changed, document
 from tests.upstreams.configuration import one_model
 from tests.upstreams.faulty_server import FaultyServer
 from tests.upstreams.gateway_process import GatewayProcess, awaited
@@ -70,6 +78,27 @@ def test_a_webhook_is_told_of_the_soft_limit_and_of_the_end(
         assert "canary" not in message.body.decode()
 
 
+def test_a_webhook_is_told_of_a_profile_that_the_calibrator_took_back(
+    tmp_path: Path, faulty_server: FaultyServer, receiver: Receiver
+) -> None:
+    """Another process suspends the version in force: the gateway tells why, signed, once."""
+
+    async def take_back(changes: Changes) -> None:
+        by = Author(CALIBRATOR, Role.ADMIN, time.time())
+        await Profiles(changes).publish(document(), number=1, expires_at=by.at + 1_000, by=by)
+        await Rollouts(changes).activate("default", 1, reason="calibrated", by=by)
+        await Rollouts(changes).suspend("default", 1, reason="drift: think does worse on math", by=by)
+
+    with GatewayProcess(tmp_path, _settings(faulty_server, f"{receiver.address}/hook"), ENVIRONMENT) as gateway:
+        changed(gateway.home, take_back)
+        awaited(lambda: True if "ponder_webhooks_sent_total 1.0" in gateway.get("/metrics").text else None, "the count")
+    [message] = receiver.messages
+    assert message.is_genuine
+    assert message.json["type"] == "profile.suspended"
+    assert message.json["data"]["reason"] == "drift: think does worse on math"
+    assert (message.json["data"]["policy"], message.json["data"]["version"]) == ("default", 1)
+
+
 def test_a_webhook_that_hangs_or_fails_costs_no_request(
     tmp_path: Path, faulty_server: FaultyServer, receiver: Receiver
 ) -> None:
@@ -85,7 +114,7 @@ def test_a_webhook_that_hangs_or_fails_costs_no_request(
             awaited(lambda: receiver.messages[1:] or None, "both events")
             assert failing.messages
             states = awaited(lambda: gateway.get("/health/ready").json()["degraded"] or None, "the degraded state")
-            assert any("a webhook is not told of budgets" in state and "500" in state for state in states)
+            assert any("a webhook is not told" in state and "500" in state for state in states)
             assert "Traceback" not in gateway.log
 
 

@@ -23,8 +23,7 @@ from gateway.commands.policy_sources import source
 from gateway.domain.profile import Profile
 from gateway.errors import NotFound
 from gateway.store.changes import Changes
-from gateway.store.connections import Connections
-from gateway.store.logged import LoggedDecisions, LoggedPeriod
+from gateway.store.logged import LoggedPeriod
 from gateway.store.profiles import Profiles
 from gateway.store.rollouts import Rollouts
 
@@ -86,12 +85,8 @@ async def _read(name: str, period: LoggedPeriod, number: int | None) -> tuple[Lo
         follower = Follower(name, await _profile(changes, source(name).name, number))
     finally:
         await changes.close()
-    connections = Connections(database(), most=1)
-    try:
-        with counted(None, "decisions") as advance:
-            return await read_log(LoggedDecisions(connections), period, follower, advance), follower
-    finally:
-        await connections.close()
+    with counted(None, "decisions") as advance:
+        return await read_log(database(), period, follower, advance), follower
 
 
 async def _profile(changes: Changes, policy: str, number: int | None) -> Profile | None:

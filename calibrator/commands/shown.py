@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from calibrator.planning import Forecast
-from calibrator.report.page import cell_name, shortage_text
+from calibrator.report.page import basis_text, cell_name, shortage_text
 from gateway.commands.output import print_rows
 
 
@@ -34,7 +34,8 @@ def show_choice(said: Mapping[str, Any]) -> None:
         found = said["certificate"]
         click.echo(
             f"Certified: the mean loss against {said['reference']} is at most {promise} (bound {found['bound']:.4f}, "
-            f"seen {found['loss']:+.4f}), by {found['labels_read']} labels; {found['method']}."
+            f"seen {found['loss']:+.4f}), by {found['labels_read']} labels; {found['method']}"
+            + (f"; {basis_text(said['agreement'])}." if said.get("agreement") else ".")
         )
     else:
         click.echo(f"Nothing is certified: a mean loss of at most {promise} cannot be shown of any change.")

@@ -120,6 +120,8 @@ async def _outcomes(run_id: str, arms: tuple[str, ...], advance: Callable[[int],
             raise NotFound(f"there is no run {run_id!r}; `ponder calibrate runs` lists those that there are")
         async for batch in Measurements(connections).batches(run_id):
             for each in batch:
+                if each.is_draw:
+                    continue
                 number += 1
                 gathering.add(_outcome(each), f"run {run_id}, outcome {number}")
             advance(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
 
@@ -65,6 +66,7 @@ def _headline(said: Mapping[str, Any]) -> str:
     return (
         f"{100 * (1 - said['relative_cost']):.0f}% cheaper than {escape(said['reference'])}, losing at most "
         f"{100 * said['loss_at_most']:g} points, with confidence {said['confidence']:g}"
+        + (f": {escape(basis_text(said['agreement']))}" if said.get("agreement") else "")
     )
 
 
@@ -91,6 +93,11 @@ def _summary(question: Question, drawn: Draw, said: Mapping[str, Any]) -> str:
         rows.append(("the next step would take", shortage_text(shortage, said.get("cost_unit", ""))))
     if "run" in said:
         rows.extend(_of_the_run(said))
+    if said.get("answers_in_batches"):
+        count = f"{said['answers_in_batches']:,} answers, at their providers' prices for it"
+        rows.append(("asked in batches", f"{count}; how long these took says nothing, so none of them counts as late"))
+    if said.get("agreement"):
+        rows.extend(_of_logged_asks(said["agreement"]))
     return _table(("", ""), rows)
 
 
@@ -110,6 +117,28 @@ def _of_the_run(said: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("looks", looks or "none"),
         (f"all arms on the same {said['arms_on_the_pilot'][0]['items']} items, in {said['cost_unit']} each", pilot),
     ]
+
+
+def _of_logged_asks(agreement: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where items without a truth came from, and what stands for it."""
+    sample = agreement["sample"]
+    begun, ended = (datetime.fromtimestamp(sample[name], UTC).strftime("%Y-%m-%d %H:%M") for name in ("since", "until"))
+    meaning = f"{basis_text(agreement)}: what more than half of {agreement['draws']} of its answers say"
+    drawn = f"{sample['requests']:,} of {sample['eligible']:,} that could be, by seed {sample['seed']}"
+    left_out = f"{agreement['without_majority']:,} without a majority of the reference"
+    return [
+        ("right means", f"{meaning}, apart from the one that it is measured by"),
+        ("logged asks", f"{drawn}; {sample['seen']:,} with text from {begun} to {ended} UTC"),
+        (
+            "left out",
+            f"{left_out}, {agreement['not_asked']:,} for want of money; the promise is not for such",
+        ),
+    ]
+
+
+def basis_text(agreement: Mapping[str, Any]) -> str:
+    """What items without a truth are scored by."""
+    return f"agreement with the reference, not truth, on {agreement['items']:,} of {agreement['of_items']:,} items"
 
 
 def shortage_text(shortage: Mapping[str, Any], unit: str = "") -> str:

@@ -92,10 +92,15 @@ TEMPLATE = """\
 
 # Where several gateway processes share limits and money; better set as PONDER_REDIS_URL, since it may
 # hold a password. While Redis is away requests are refused (closed), or each process goes on with
-# limits of its own (open).
+# its share of what is left (open).
 #redis:
 #  url: redis://127.0.0.1:6379/0
 #  when_away: closed
+
+# For how many seconds a gateway that was told to stop answers "not ready" and serves on, so that whoever
+# balances between several takes it out first.
+#shutdown:
+#  notice_s: 5
 
 # How long keys are honoured while the database is away, in seconds: after that every request is
 # refused until it is back. Left out: the keys last read serve for as long as it takes.
@@ -117,12 +122,12 @@ TEMPLATE = """\
 #broker:
 #  url: redis://127.0.0.1:6379/0
 
-# Who is told when a budget passes its soft limit, or turns a request away. The secret is in the
-# environment: whsec_ and 24 to 64 random bytes in base64.
+# Who is told when a budget passes its soft limit or turns a request away, and of profiles that are promoted, taken
+# back or end. The secret is in the environment: whsec_ and 24 to 64 random bytes in base64.
 #webhooks:
 #  - url: https://example.com/hooks/ponder
 #    secret_env: HOOK_SECRET
-#    events: [budget.soft_limit, budget.exhausted]
+#    events: [budget.exhausted, profile.canary_withdrawn, profile.suspended, profile.expired]
 
 # Where the calibrator asks what it measures (by default at the gateway of this home), and how much at once.
 #calibration:

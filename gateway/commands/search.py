@@ -61,7 +61,7 @@ def replay(
     known = {name: value for name, value in given.items() if value is not None}
     check_strategy(strategy)
     config = configure(strategy, known)
-    items = read_items(_lines(traces), traces.name)
+    items = read_items(lines_of(traces), traces.name)
     check(strategy, config, items)
     verifier, seeds = verifier_of(items), range(seed, seed + orders)
     is_conformal = isinstance(config, Vote) and config.stop is Stop.CONFORMAL
@@ -77,7 +77,8 @@ def replay(
         _print(report, strategy)
 
 
-def _lines(file: Path) -> Iterator[str]:
+def lines_of(file: Path) -> Iterator[str]:
+    """The lines of a file of traces, compressed if its name ends in .gz. Raises ConfigurationError."""
     try:
         with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
             yield from lines

@@ -69,7 +69,7 @@ def plan(where: Places, settings: Settings, environment: Mapping[str, str]) -> l
             readiness=AnswersHttp(reachable_host(where.host), where.port, "/health/ready"),
             is_essential=True,
             environment=shared,
-            grace_s=_DRAIN_S,
+            grace_s=settings.shutdown.notice_s + _DRAIN_S,
         ),
         # Celery's own words, which come once it takes or sends ticks.
         Program("worker", _ponder("worker"), PrintsLine(" ready."), is_essential=False, environment=shared),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from gateway.domain.chat import Dialect
 from gateway.domain.check import Check
@@ -42,7 +42,14 @@ class Hints:
     progress: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def calibration(self) -> str | None:
+        """The run of the calibrator that asks this, if one does."""
+        return self.tags.get(CALIBRATION)
 
+
+CALIBRATION: Final = "calibration"
+"""The tag that every ask of a calibration carries."""
 NO_HINTS = Hints()
 
 

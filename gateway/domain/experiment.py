@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from gateway.domain.money import Usd
+
+DRAW: Final = "#"
+"""Between an arm and a number, in the name under which a draw for a majority is kept; no arm's name has it."""
 
 
 class ExperimentState(StrEnum):
@@ -84,6 +87,13 @@ class Measurement:
     observed_at: float
     """Unix seconds: when the item was answered, for a table that was imported as it says."""
     request_id: str | None = None
+    answer: str | None = field(default=None, repr=False)
+    """What it says, of a draw for a majority and while its run is open."""
+
+    @property
+    def is_draw(self) -> bool:
+        """Whether it is one of the answers that a majority is made of, and no measurement of the arm."""
+        return DRAW in self.arm
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,21 @@ class MeasurementHold:
     arm: str
     amount: Usd
     until: float
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementBatch:
+    """Pairs that are asked in a batch of the gateway's. ``batch_id`` is the gateway's, once it is known.
+
+    ``unanswered`` is how many pairs it left when it ended.
+    """
+
+    id: str
+    experiment_id: str
+    batch_id: str | None
+    created_at: float
+    ended_at: float | None = None
+    unanswered: int = 0
 
 
 class Refusal(StrEnum):

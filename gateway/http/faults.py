@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 def error_body(error: PonderError, dialect: Dialect, request_id: str) -> bytes:
-    """The error's JSON in one dialect's shape."""
+    """The error's JSON in one dialect's shape, and of ours, ``help``: the page that says what to do."""
     message, param, code = error.message, error.param, error.code
     if isinstance(error, UpstreamRefused) and error.body:
         refusal = loads(error.body)
@@ -49,9 +49,10 @@ def error_body(error: PonderError, dialect: Dialect, request_id: str) -> bytes:
     status = error.http_status
     if dialect is Dialect.ANTHROPIC_MESSAGES:
         kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= _SERVER_ERROR else "invalid_request_error")
-        return dumps({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id})
+        told = {"type": kind, "message": message, "help": error.page}
+        return dumps({"type": "error", "error": told, "request_id": request_id})
     kind = _OPENAI_TYPES.get(status, "server_error" if status >= _SERVER_ERROR else "invalid_request_error")
-    return dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
+    return dumps({"error": {"message": message, "type": kind, "param": param, "code": code, "help": error.page}})
 
 
 def _words(detail: object, error: UpstreamRefused) -> tuple[str, str | None, str]:

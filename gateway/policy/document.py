@@ -241,11 +241,15 @@ class VerifyDocument(Strict):
 
 
 class CalibrateDocument(Strict):
-    """When arms are measured anew, on what, for how much, and how a new profile is brought out and expires."""
+    """When arms are measured anew, on what, for how much, and how a new profile is brought out and expires.
+
+    With ``wait`` a run asks in its providers' batches, at their price for them, until it has waited for so long.
+    """
 
     every: Duration
     spend_at_most_usd: Dollars
     items: ItemsDocument = ItemsDocument()
+    wait: Duration | None = None
     expires_after: Duration = Field(default=EXPIRES_AFTER_S, json_schema_extra={"default": "30d"})
     explore: Explore = ExploreDocument(share=0)
     canary: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=CANARY, min_length=1)

@@ -43,7 +43,13 @@ def read_policy(name: str, text: str) -> Policy:
         document = PolicyDocument.model_validate(data)
     except ValidationError as fault:
         raise ConfigurationError(yaml_text.faults(file, root, PolicyDocument, fault)) from fault
-    faults = [*_misnamed(name, document), *_undefined(document), *_repeated(document), *_circular(document.arms)]
+    faults = [
+        *_misnamed(name, document),
+        *_undefined(document),
+        *_repeated(document),
+        *_circular(document.arms),
+        *_textless(document),
+    ]
     if faults:
         raise ConfigurationError("\n".join(_told(file, root, *fault) for fault in faults))
     return Policy(name, digest(document), document, text)
@@ -65,6 +71,12 @@ def _misnamed(name: str, document: PolicyDocument) -> Iterator[tuple[Location, s
         yield ("policy",), f"the policy is called {document.policy!r} and its folder {name!r}; they must be the same"
     if GAIN in document.arms:
         yield ("arms", GAIN), f"{GAIN!r} is a word of until_certified and cannot be an arm; choose another name"
+
+
+def _textless(document: PolicyDocument) -> Iterator[tuple[Location, str]]:
+    if document.calibrate is not None and document.calibrate.items.logged is not None and not document.store_text:
+        place = ("calibrate", "items", "logged")
+        yield place, "asks can be drawn only of a policy that keeps their texts; write `store_text: true` in it"
 
 
 def _undefined(document: PolicyDocument) -> Iterator[tuple[Location, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -98,7 +99,9 @@ def recall(record: View) -> Recalled:
 def recalled(document: FactsDocument) -> Recalled:
     """The ask that the document describes."""
     facts = Facts(
-        key=_key(document),
+        key=_key(
+            document.key, document.key_name, document.team, document.team_name, may_override=document.may_override
+        ),
         demand=_demand(document),
         prediction=_prediction(document),
         prompt_tokens=document.tokens,
@@ -126,14 +129,10 @@ _NEVER_EXPLORES = 0.999999
 """A draw above every share that may be explored."""
 
 
-def _key(document: FactsDocument) -> Key:
-    return Key(
-        id=document.key,
-        name=document.key_name or document.key,
-        team_id=document.team,
-        team_name=document.team_name,
-        may_override=document.may_override,
-    )
+@lru_cache(maxsize=1_000)
+def _key(name: str, display_name: str | None, team: str | None, team_name: str | None, *, may_override: bool) -> Key:
+    """The key that an ask came with; a million asks come with a few."""
+    return Key(id=name, name=display_name or name, team_id=team, team_name=team_name, may_override=may_override)
 
 
 def _demand(document: FactsDocument) -> Demand:

@@ -1,7 +1,7 @@
 """Best of N: independent draws, of which the verifier picks one; weighted, the scores of equal answers add up.
 
-A verifier that fails leaves a vote. An imperfect one is fooled more often as N grows: N is capped for
-each category where that has been measured.
+A verifier that fails leaves a vote. An imperfect one is fooled more often as N grows: N is capped where that has
+been measured of it.
 """
 
 from __future__ import annotations

@@ -77,14 +77,19 @@ class Balances:
             _by_key(spent_before.c.key_id, spent_before.c.overnight_nanos, carried, or_(*carried.values())),
         )
 
-    async def spent(self, now: float) -> Mapping[str, Mapping[Period, Usd]]:
-        """Account id → period → spent in the period that holds ``now``.
+    async def spent(self, now: float, *, ended_before: float | None = None) -> Mapping[str, Mapping[Period, Usd]]:
+        """Account id → period → spent in the period that holds ``now``, if need be by what ended before a moment alone.
 
         Raises Unavailable or ConfigurationError when the database cannot be read. Requests of keys
         that no longer exist count for nobody.
         """
         starts = {period: period_start(period, now) for period in Period}
-        logged = {period: requests.c.started_at >= start for period, start in starts.items()}
+        logged: dict[Period, ColumnElement[bool]] = {
+            period: requests.c.started_at >= start for period, start in starts.items()
+        }
+        if ended_before is not None:
+            is_over = UnixSeconds(requests.c.started_at) + requests.c.total_s < ended_before
+            logged = {period: and_(within, is_over) for period, within in logged.items()}
         carried = {period: spent_before.c.day >= utc_day(start) for period, start in starts.items()}
         return await self._sums(
             tuple(starts),

@@ -91,8 +91,10 @@ measurements = Table(
     Column("latency_s", Double, nullable=False),
     Column("observed_at", UtcTime, nullable=False),
     Column("request_id", Uuid(as_uuid=False)),
+    Column("answer", Text),
 )
-"""How an arm did on an item, each pair once per experiment."""
+"""How an arm did on an item, each pair once per experiment. ``answer`` is kept of draws for a majority, until the
+experiment ends."""
 
 measurement_holds = Table(
     "measurement_holds",
@@ -107,6 +109,21 @@ measurement_holds = Table(
 """Pairs that somebody is measuring, and the money set aside for each."""
 
 Index(None, measurement_holds.c.until)
+
+measurement_batches = Table(
+    "measurement_batches",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("experiment_id", Text, ForeignKey(experiments.c.id), nullable=False),
+    Column("batch_id", Text),
+    Column("created_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),
+    Column("unanswered", Integer, nullable=False),
+)
+"""Batches of pairs that a run waits for. ``id`` is that of the holds of its pairs; ``batch_id`` the gateway's, once it
+is known; ``unanswered`` how many pairs it left when it ended."""
+
+Index(None, measurement_batches.c.experiment_id)
 
 profiles = Table(
     "profiles",
@@ -219,3 +236,32 @@ canary_conversations = Table(
     Column("point", BigInteger, primary_key=True, autoincrement=False),
 )
 """Which conversations were counted for a canary, by their place among all: each counts once. Kept while it runs."""
+
+traffic_savings = Table(
+    "traffic_savings",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("until", UtcTime, nullable=False),
+    Column("document", Document, nullable=False),
+)
+"""What each policy's choices saved on its traffic up to a moment, as :mod:`gateway.domain.savings` has it."""
+
+verifier_looks = Table(
+    "verifier_looks",
+    metadata,
+    Column("change", BigInteger, primary_key=True, autoincrement=False),
+    Column("verifier", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("document", Document, nullable=False),
+    Column("cap", Integer),
+    Column("at", UtcTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("lifted_at", UtcTime),
+    Column("lifted_by", Text),
+)
+"""Each look at a verifier, and the cap on samples that was in force after it, until it was lifted. ``digest`` is that
+of the samples that were looked at."""
+
+Index("uq_verifier_looks_verifier_number", verifier_looks.c.verifier, verifier_looks.c.number, unique=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Double, String
+from sqlalchemy import JSON, DateTime, Dialect, Double, String, Uuid
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -26,6 +27,23 @@ class UtcTime(TypeDecorator[float]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> float | None:
         return None if value is None else value.replace(tzinfo=UTC).timestamp()
+
+
+class QuickUuid(Uuid[str]):
+    """An id that is never NULL, as text, for who reads millions: nothing is made of SQLite's digits but that."""
+
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(as_uuid=False)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], str]:
+        # What asyncpg makes of an id writes itself quickly.
+        return str if dialect.supports_native_uuid else _hyphenated
+
+
+def _hyphenated(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class Document(TypeDecorator[Any]):

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Dialect, Table, insert
 
 from gateway.store.rows import Batch, Row
 from gateway.store.tables import draws, request_texts, requests
-from gateway.store.traffic_tables import traffic_marks
+from gateway.store.traffic_tables import traffic_minute_marks
 
 
 def write(connection: Connection, batch: Batch) -> None:
@@ -20,7 +20,7 @@ def write(connection: Connection, batch: Batch) -> None:
     _write_rows(connection, requests, batch.requests)
     _write_rows(connection, draws, batch.draws)
     _write_rows(connection, request_texts, batch.texts)
-    _write_rows(connection, traffic_marks, batch.marks)
+    _write_rows(connection, traffic_minute_marks, batch.marks)
 
 
 def _write_rows(connection: Connection, table: Table, rows: list[Row]) -> None:

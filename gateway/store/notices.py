@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gateway.domain.limits import Period
 from gateway.domain.money import to_nanos
-from gateway.domain.notice import Crossing, notice_document
+from gateway.domain.notice import Crossing, ProfileEvent, ProfileTurn, notice_document, turn_document
 from gateway.domain.tenancy import key_account, team_account
 from gateway.store.base import Database, open_async, translating
 from gateway.store.tables import keys, notices, teams
 
 _CONNECTIONS = 1
 PENDING, SENT, FAILED = "pending", "sent", "failed"
+_LASTING = (ProfileEvent.EXPIRED, ProfileEvent.LAPSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +61,40 @@ class Notices:
         return found
 
     async def add(self, notice_id: str, crossing: Crossing, name: str, webhook: str) -> bool:
-        """Write a notice that is due now; False, and nothing is written, when there is one of the same event."""
-        values = {
-            "id": notice_id,
+        """Write a notice of a budget, due now; False, and nothing is written, when there is one of the same event."""
+        occasion = {
             "account": crossing.account,
             "period": crossing.budget.period.value,
             "window_start": crossing.window_start,
             "amount_nanos": to_nanos(crossing.budget.amount),
             "event": crossing.event.value,
+        }
+        return await self._add(notice_id, occasion, notice_document(crossing, name), webhook, crossing.at)
+
+    async def add_turn(self, notice_id: str, turn: ProfileTurn, webhook: str, *, now: float) -> bool:
+        """Write a notice of a profile, due now; False, and nothing is written, when there is one of the same event."""
+        occasion = {
+            "account": turn.account,
+            "period": turn.occasion,
+            "window_start": turn.happened_at,
+            "amount_nanos": 0,
+            "event": turn.event.value,
+        }
+        return await self._add(notice_id, occasion, turn_document(turn), webhook, now)
+
+    async def _add(
+        self, notice_id: str, occasion: Mapping[str, Any], document: Mapping[str, Any], webhook: str, now: float
+    ) -> bool:
+        values = {
+            **occasion,
+            "id": notice_id,
             "webhook": webhook,
             # As it will be sent, every time: what is signed must not change between attempts.
-            "body": orjson.dumps(notice_document(crossing, name)).decode(),
+            "body": orjson.dumps(document).decode(),
             "state": PENDING,
             "attempts": 0,
-            "next_at": crossing.at,
-            "created_at": crossing.at,
+            "next_at": now,
+            "created_at": now,
         }
         with translating(self._database):
             try:
@@ -111,8 +132,9 @@ class Notices:
         await self._write(notice_id, {"next_at": until, "error": error})
 
     async def forget(self, *, before: float) -> int:
-        """Delete notices that ended before this moment, save those of periods that never end: they are told once."""
-        old = and_(notices.c.state != PENDING, notices.c.ended_at < before, notices.c.period != Period.TOTAL.value)
+        """Delete notices that ended before this moment, save those of what may last for ever: it is told once."""
+        lasts = or_(notices.c.period == Period.TOTAL.value, notices.c.event.in_(_LASTING))
+        old = and_(notices.c.state != PENDING, notices.c.ended_at < before, ~lasts)
         with translating(self._database):
             async with self._engine.begin() as connection:
                 return (await connection.execute(delete(notices).where(old))).rowcount

@@ -32,7 +32,7 @@ from gateway.store.base import Unstorable
 
 Row: TypeAlias = tuple[Any, ...]
 
-_HOUR_S = 3600.0
+_MINUTE_S = 60.0
 _UUID_BYTES = 16
 _LARGEST_INTEGER = 2**63 - 1
 _LONGEST_ANSWER_ID = 512
@@ -80,7 +80,7 @@ POSTGRES = Form(identity=str, moment=_aware_moment)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The rows of some records, by table; ``marks`` has one for each hour that they began in."""
+    """The rows of some records, by table; ``marks`` has one for each minute that they began in."""
 
     requests: list[Row]
     draws: list[Row]
@@ -94,10 +94,10 @@ def empty_batch() -> Batch:
 
 
 def add_marks(batch: Batch, records: Iterable[RequestRecord], form: Form) -> None:
-    """Add what says that the sums of the records' hours are out of date (``gateway/store/rollups.py``)."""
+    """Add what says that the sums of the records' minutes are out of date (``gateway/store/rollups.py``)."""
     identity = form.identity(str(uuid.uuid4()))
-    hours = {record.started_at // _HOUR_S * _HOUR_S for record in records}
-    batch.marks.extend((form.moment(hour), identity) for hour in sorted(hours))
+    minutes = {record.started_at // _MINUTE_S * _MINUTE_S for record in records}
+    batch.marks.extend((form.moment(minute), identity) for minute in sorted(minutes))
 
 
 def add_rows(batch: Batch, records: Iterable[RequestRecord], form: Form) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.adapters.graders.grading import Graders
-from gateway.domain.ask import Hints
+from gateway.domain.ask import CALIBRATION, Hints
 from gateway.domain.chat import Dialect
 from gateway.domain.check import Check, Kind, TruthCheck
 from gateway.domain.record import RequestRecord, Result
@@ -313,6 +313,22 @@ async def test_tenants_do_not_share_a_cache(server: SearchedVllm) -> None:
     salts = {body["cache_salt"] for path, body in server.asked if path != "/tokenize"}
     assert salts == {house.salts.of("k1")}
     assert house.salts.of("k2") not in salts
+
+
+async def test_arms_of_a_calibration_do_not_share_a_cache(server: SearchedVllm) -> None:
+    """What one arm leaves in it would make the next, asked the same, cheaper than it is in traffic."""
+    house = searching_house(server, Kept())
+    for arm in ("vote", "race", "vote"):
+        made = replace(
+            arrival(Dialect.OPENAI_CHAT, is_stream=False, model=f"arm:{arm}").ask,
+            model=f"arm:{arm}",
+            started=house.clock.monotonic(),
+            hints=Hints(tags={CALIBRATION: "run_1"}),
+        )
+        await serve_ask(made, KEY, house)
+    salts = {body["cache_salt"] for path, body in server.asked if path != "/tokenize"}
+    assert salts == {house.salts.of("k1", "run_1", "vote"), house.salts.of("k1", "run_1", "race")}
+    assert len(salts | {house.salts.of("k1"), house.salts.of("k1", "run_2", "vote")}) == 4
 
 
 async def test_the_same_request_searches_the_same_way_again(server: SearchedVllm) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.search.verifier_health import Sample, auc, best_of, examine
+from gateway.search.verifier_health import RISK, Sample, auc, best_of, examine, risk_of
 
 SCORED = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=7)
 SIZES = (1, 2, 4, 8, 16)
@@ -123,3 +123,47 @@ def test_shallow_problems_are_left_out_of_the_curve() -> None:
     assert health.within is not None
     assert health.within.problems == 21
     assert examine(samples[-2:], SIZES, seed=2).curve == ()
+
+
+def _sequence(problem: str, *scored: tuple[float, bool]) -> list[Sample]:
+    return [Sample(problem, score, is_correct) for score, is_correct in scored]
+
+
+def test_a_decided_search_is_followed_as_it_went() -> None:
+    """Its answers count in their order, and where more would not have been drawn the same one wins."""
+    samples = _sequence("p", (0.4, True), (0.2, False), (0.995, False))
+    [first, second, more] = examine(samples, (1, 2, 4), seed=1, decided={"p"}).curve
+    assert [each.truth.value for each in (first, second, more)] == [1.0, 1.0, 0.0]
+    assert [each.score for each in (first, second, more)] == [0.4, 0.4, 0.995]
+    assert examine(samples, (1, 2, 4), seed=1).curve == ()
+
+
+def test_decided_searches_show_what_deceives() -> None:
+    """An accepted answer that is wrong counts against larger sizes, though no more were drawn after it."""
+    generator = np.random.default_rng(5)
+    samples: list[Sample] = []
+    decided = []
+    for problem in range(200):
+        for _ in range(8):
+            is_correct, deceives = bool(generator.random() < 0.5), bool(generator.random() < 0.1)
+            score = 0.995 if deceives else 0.5 + 0.1 * is_correct
+            samples.append(Sample(f"p{problem}", score, is_correct and not deceives))
+            if deceives:
+                decided.append(f"p{problem}")
+                break
+    assert examine(samples, (1, 2, 4, 8), seed=1, decided=decided).cap is not None
+    assert examine(samples, (1, 2, 4, 8), seed=1).cap is None
+
+
+def test_looks_share_one_risk() -> None:
+    """However many looks there are, their parts together are below the whole."""
+    assert sum(risk_of(look) for look in range(1, 10_000)) < RISK
+    assert risk_of(1) == RISK / 2
+
+
+def test_a_later_look_takes_more_to_find_a_cap() -> None:
+    """What just suffices for the first look does not for the hundredth."""
+    samples = _samples(60, deceives=True, seed=6)
+    assert examine(samples, (1, 16), seed=1).cap == 1
+    assert examine(samples, (1, 16), seed=1, look=10**15).cap is None
+    assert examine(_samples(29, deceives=True, seed=6), SIZES, seed=1).cap is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -37,10 +37,10 @@ from gateway.store.teams import Teams
 class Desk:
     """Where administration is done.
 
-    ``policies`` are those in force in this process, and ``open_requests`` counts those under way here,
-    ``degraded`` tells what is not as it should be, and ``cases`` reads those beside a policy's file.
-    ``refresh`` makes a change known here at once, and ``recount`` what an account has spent in a
-    period that it had no budget for.
+    ``policies`` are those in force in this process, ``verifiers`` the names of those that are configured, and
+    ``open_requests`` counts the requests under way here, ``degraded`` tells what is not as it should be, and
+    ``cases`` reads those beside a policy's file. ``refresh`` makes a change known here at once, and ``recount``
+    what an account has spent in a period that it had no budget for.
     """
 
     keys: Keys
@@ -64,6 +64,7 @@ class Desk:
     open_requests: Callable[[], int]
     degraded: Callable[[], tuple[str, ...]]
     cases: Callable[[str], CasesDocument | None]
+    verifiers: Callable[[], Collection[str]]
 
     def check_policy(self, name: str | None) -> None:
         """Raises InvalidRequest for a policy that is not in force here, with those that are."""

@@ -15,6 +15,7 @@ from gateway.http.admin import (
     runs,
     teams,
     traffic,
+    verifiers,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -25,6 +26,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     policies.routes,
     profiles.routes,
     runs.routes,
+    verifiers.routes,
     audit.routes,
     traffic.routes,
     reconciliations.routes,

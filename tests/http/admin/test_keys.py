@@ -98,7 +98,7 @@ def test_bodies_that_cannot_be_read(admin: Administrator, content: bytes, status
     """A body that is no JSON object, too deep or too large is refused in our shape."""
     answer = admin.ask("POST", "/keys", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == status, answer.text
-    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code", "help"}
 
 
 def test_conflicts_are_409(admin: Administrator) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.store.changes import Changes
 from gateway.store.profiles import Profiles
+from gateway.store.verifier_looks import VerifierLooks
 from tests.http.admin.administrator import Administrator, fresh
 from tests.http.admin.test_runs import write_run
 from tests.policy.documents import policy_text, write_policy
@@ -19,6 +20,7 @@ from tests.store.profiles import changed
 from tests.store.profiles import document as document_of
 from tests.store.records import NOON
 from tests.store.tenants import ADMIN as BOSS
+from tests.store.test_verifier_looks import look
 from tests.upstreams.gateway_process import GatewayProcess, awaited
 
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
@@ -56,6 +58,9 @@ NEEDED = {
     ("post", "/admin/profiles/{policy}/rollback"): OPERATOR,
     ("get", "/admin/runs"): VIEWER,
     ("get", "/admin/runs/{run}"): VIEWER,
+    ("get", "/admin/verifiers"): VIEWER,
+    ("get", "/admin/verifiers/{name}/looks"): VIEWER,
+    ("post", "/admin/verifiers/{name}/lift"): OPERATOR,
     ("get", "/admin/audit"): VIEWER,
     ("get", "/admin/requests"): VIEWER,
     ("get", "/admin/spend"): VIEWER,
@@ -130,6 +135,16 @@ def calibration(home: Path, administered: GatewayProcess) -> str:
     return run_id
 
 
+def _cap(home: Path) -> None:
+    """Put a cap on a verifier ``roles`` in force."""
+
+    async def examine(changes: Changes) -> None:
+        looks = VerifierLooks(changes)
+        await looks.record(look(await looks.next_number("roles"), 4, verifier="roles"), BOSS)
+
+    changed(home, examine)
+
+
 def _operations(document: dict[str, Any]) -> set[tuple[str, str]]:
     return {
         (method, path) for path, methods in document["paths"].items() if path.startswith("/admin") for method in methods
@@ -152,6 +167,7 @@ def test_a_role_suffices_or_is_named(
     profile: str,
     calibration: str,
     *,
+    home: Path,
     method: str,
     path: str,
     role: str | None,
@@ -163,6 +179,8 @@ def test_a_role_suffices_or_is_named(
     if path.endswith("/release"):
         admin.done("POST", "/policies/roles/rollback")
     admin.ask("POST", f"/profiles/{profile}/activate", {"number": 1})
+    if path.endswith("/lift"):
+        _cap(home)
     changes = admin.get("/audit", limit=1)["data"][0]["number"]
     named = {"team": team["id"], "key": key["id"], "period": "day", "upstream": "acme"}
     named |= {"name": "roles", "digest": versions[0], "policy": profile, "run": calibration}
