@@ -36,7 +36,7 @@ run: $(BIN)/.base $(BIN)/.local $(BIN)/.project ## Start the gateway and all tha
 ##@ Working on it
 
 test: $(BIN)/.dev $(BIN)/.local $(BIN)/.project ## Run all tests (ARGS="-k word" picks some)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 fuzz: $(BIN)/.dev $(BIN)/.project ## Run the property tests on new random examples (EXAMPLES=2000 of each)
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz $(ARGS)
