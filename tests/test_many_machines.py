@@ -21,8 +21,8 @@ from tests.soak.load import Load, Outcome
 
 CUT_S = float(os.environ.get("TEST_CUT_S", "2"))
 RATE = 20.0
-BOUNDED_USD = "0.003"
-"""Some thirty answers: it runs out while the ways are cut."""
+BOUNDED_USD = "0.001"
+"""Some ten answers: it runs out while the ways are cut."""
 ANSWERS = 20
 """Come before something is done, and after it."""
 LATER = (

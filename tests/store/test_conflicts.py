@@ -38,6 +38,7 @@ ROW = {
     "latency_s": 0.5,
     "observed_at": NOON + 0.25,
     "request_id": identity(1),
+    "answer": None,
 }
 
 
