@@ -212,6 +212,7 @@ class _Desk:
             cache_use=0.0 if load is None else load.cache_use,
             left_s=exchange.left_s,
             usual_s=None if known is None else known.total_p95_s,
+            may_spare=arm.strategy is Strategy.BEST_OF_N,
         )
 
     async def _add_drawer(self, role: str, arm: Arm, *, by_steps: bool, is_cancelled: bool) -> None:

@@ -73,7 +73,6 @@ def best_of_n(board: Board, config: BestOfN) -> Moves[Winner]:
         is_scored=True,
         rejection=Rejection(config.reject_after, config.reject_below, config.reject_quantile) if does_reject else None,
         redraws=config.redraws,
-        one_decides=True,
     )
     yield from sample(board, sampling, lambda _left: is_accepted(board, config.accept))
     return choose(board, board.draws, is_weighted=config.weighted)

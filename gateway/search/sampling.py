@@ -29,10 +29,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How many draws are made and how; ``redraws`` may stand in for dropped ones.
-
-    ``one_decides`` where a single draw can end it, by its score.
-    """
+    """How many draws are made and how; ``redraws`` may stand in for dropped ones."""
 
     samples: int
     schedule: Schedule
@@ -42,7 +39,6 @@ class Sampling:
     is_scored: bool
     rejection: Rejection | None = None
     redraws: int = 0
-    one_decides: bool = False
 
 
 @dataclass(slots=True)
@@ -56,11 +52,11 @@ def sample(
     board: Board,
     sampling: Sampling,
     is_decided: Callable[[int], bool],
-    needed: Callable[[int], int] = lambda left: left,
+    needed: Callable[[int], int] | None = None,
 ) -> Moves[None]:
     """Draw until all samples are in, time is up, or it ``is_decided`` with so many draws still to come.
 
-    ``needed`` says how many of those that are still to come could decide it.
+    ``needed`` says how many of those that are still to come could decide it at the least; without it any one could.
     """
     progress = _Progress()
     while True:
@@ -92,9 +88,11 @@ def _known(board: Board, progress: _Progress) -> int:
     return sum(draw.is_settled or draw in progress.dropped for draw in board.draws)
 
 
-def _launch(board: Board, sampling: Sampling, progress: _Progress, needed: Callable[[int], int]) -> Moves[None]:
+def _launch(
+    board: Board, sampling: Sampling, progress: _Progress, needed: Callable[[int], int] | None
+) -> Moves[None]:
     known, planned = _known(board, progress), _planned(sampling, progress)
-    wanted = stage(sampling.schedule, known, planned, needed(planned - known), one_decides=sampling.one_decides)
+    wanted = stage(sampling.schedule, known, planned, None if needed is None else needed(planned - known))
     while len(board.draws) < wanted:
         draw = yield from board.launch(
             until=Until.END,

@@ -130,13 +130,18 @@ def is_futile(standing: Standing, after: int | None) -> bool:
     return after is not None and standing.drawn >= max(after, _LEAST_AGREED) and standing.agreed < _LEAST_AGREED
 
 
-def draws_needed(stop: Stop, standing: Standing, level: float) -> int:
-    """The fewest draws that can decide a vote, which they do if all agree with its leader."""
+def draws_needed(stop: Stop, standing: Standing, level: float, futile_after: int | None = None) -> int:
+    """The fewest draws that can end a vote: if all agree with its leader they decide it, or it is shown futile."""
 
     def decides(more: int) -> bool:
         return is_decided(stop, standing.after(more), level)
 
-    return 1 + bisect_left(range(1, standing.left), True, key=decides) if standing.left else 0
+    if not standing.left:
+        return 0
+    needed = 1 + bisect_left(range(1, standing.left), True, key=decides)
+    if futile_after is None or standing.agreed >= _LEAST_AGREED:
+        return needed
+    return min(needed, max(1, math.ceil(max(futile_after, _LEAST_AGREED) - standing.drawn)))
 
 
 def conformal_level(levels: Sequence[float], losses: Sequence[Sequence[float]], target: float) -> float:

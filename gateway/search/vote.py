@@ -71,6 +71,6 @@ def vote(board: Board, config: Vote) -> Moves[Winner]:
         board,
         sampling,
         is_decided=is_over,
-        needed=lambda left: draws_needed(config.stop, standing(left), config.confidence),
+        needed=lambda left: draws_needed(config.stop, standing(left), config.confidence, config.futile_after),
     )
     return elect(board, board.draws, is_weighted=config.weighted)

@@ -78,7 +78,7 @@ def test_two_that_agree_end_a_vote_of_eight() -> None:
     [
         (["1", "2", "3", "4", "5", "6", "7", "8"], None, 8),
         (["1", "2", "3", "4", "5", "6", "7", "8"], 4, 4),
-        (["1", "2", "3", None, "5", "6", "7", "8"], 4, 6),
+        (["1", "2", "3", None, "5", "6", "7", "8"], 4, 5),
         (["1", "2", "1", "2", "3", "4", "5", "6"], 4, 8),
         (["1", "2", "3", "4", "5", "6", "7", "8"], 1, 2),
         ([None, None, "3", "4", "4", "4", "4", "4"], 2, 4),
@@ -124,13 +124,29 @@ def _rounds(stand_in: StandIn) -> int:
 
 
 def test_stage_sizes() -> None:
-    """Two, four, eight; never more than could decide, and never more than there are to be."""
-    sizes = [stage(Schedule.STAGED, done, 12, needed=12) for done in (0, 1, 2, 3, 4, 8)]
-    assert sizes == [2, 2, 4, 4, 8, 12]
+    """As many as are needed at the least; 2, 4, 8 where any one could decide; never more than there are to be."""
+    assert [stage(Schedule.STAGED, done, 12, needed=None) for done in (0, 1, 2, 3, 4, 8)] == [2, 2, 4, 4, 8, 12]
     assert stage(Schedule.STAGED, 4, 12, needed=1) == 5
+    assert stage(Schedule.STAGED, 0, 12, needed=12) == 12
     assert [stage(Schedule.SEQUENTIAL, done, 8, needed=8) for done in (0, 1, 2, 7)] == [2, 2, 3, 8]
+    assert [stage(Schedule.SEQUENTIAL, done, 8, needed=None) for done in (0, 1, 7)] == [1, 2, 8]
     assert stage(Schedule.CONCURRENT, 0, 8, needed=1) == 8
     assert stage(Schedule.STAGED, 0, 1, needed=1) == 1
+
+
+def test_a_vote_that_hears_every_draw_has_one_stage() -> None:
+    """No draw can be spared, so waiting for some of them before others are launched gains nothing."""
+    stand_in = StandIn(TASK, write=answers(["5"] * 8))
+    run("vote", {"samples": 8, "stop": "never", "schedule": "staged"}, stand_in)
+    assert stand_in.draws == 8
+    assert _rounds(stand_in) == 0
+
+
+def test_stages_of_a_vote_that_may_be_futile_end_where_it_would() -> None:
+    """Four draws of which no two agree end it; so no stage begins more than these."""
+    stand_in = StandIn(TASK, write=answers([str(number) for number in range(8)]))
+    run("vote", {"samples": 8, "futile_after": 4, "stop": "never", "schedule": "staged"}, stand_in)
+    assert stand_in.draws == 4
 
 
 def test_an_unbeatable_leader_is_the_full_votes() -> None:
