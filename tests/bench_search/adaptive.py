@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from tests.bench_search import arms
-from tests.bench_search.allocation import allocate, options
+from tests.bench_search.allocation import Option, allocate, options
 from tests.bench_search.arms import ADAPTIVE, REPAIRS, UNIFORM
 from tests.bench_search.asking import AT_ONCE, seed_of
 from tests.bench_search.attempts import Attempt
@@ -37,47 +37,81 @@ _TAUGHT_DRAWS: Final = 4
 
 def measure(run: Run) -> dict[str, Any]:
     """Tune, then measure uniform and both kinds of adaptive allocation on the mix; figures that the report needs."""
-    count = run.tuning
-    measured = {
-        name: {arm: run.measure(arm, "validation", LEVELS[name], count) for arm in ("greedy", *REPAIRS.values())}
-        for name in LEVELS
-    }
-    full = {name: run.measure(UNIFORM[max(UNIFORM)], "validation", LEVELS[name], count) for name in LEVELS}
+    validation = {name: problems("validation", operations, run.tuning) for name, operations in LEVELS.items()}
+    tried = _tried(run)
+    full = tried[UNIFORM[max(UNIFORM)]]
     curve = {
-        number: sum(MIX[name] * fmean(best_of(each.draws, number) for each in full[name]) for name in LEVELS)
+        number: sum(
+            MIX[name] * fmean(best_of(full[each].draws, number) for each in validation[name]) for name in LEVELS
+        )
         for number in UNIFORM
     }
     number = plateau(curve)
-    found = {name: options(measured[name], full[name]) for name in LEVELS}
-    chosen = allocate(found, MIX, curve[number] + _MARGIN)
-    say(f"adaptive: uniform best of {number}; " + ", ".join(f"{name}: {each.name}" for name, each in chosen.items()))
-    policy = arms.adaptive({name: each.arm for name, each in chosen.items()})
-    run.bed.put_in_force(policy)
-    predictor = Predictor(run)
-    setting = arms.digest([policy, run.bed.weights])
-    agreed: list[bool] = []
     for name, operations in LEVELS.items():
-        size = mix_size(run, name)
-        run.measure(UNIFORM[number], "test", operations, size)
-        asked = problems("test", operations, size)
-        taken = {problem: predictor.level(problem) for problem in asked}
-        agreed += [each == name for each in taken.values()]
-        by_kind = {"known": dict.fromkeys(asked, name), "predicted": taken}
-        for kind, levels in by_kind.items():
-            hints = {each: _hint(level) for each, level in levels.items()}
-            run.measure(
-                f"adaptive, {kind}", "test", operations, size, model=f"auto:{ADAPTIVE}", setting=setting, hints=hints
-            )
+        run.measure(UNIFORM[number], "test", operations, mix_size(run, name))
+    predictor = Predictor(run)
+    known = {each: name for name in LEVELS for each in (*validation[name], *_test(run, name))}
+    predicted = {each: predictor.level(each) for each in known}
+    kinds = {}
+    for kind, levels in {"known": known, "predicted": predicted}.items():
+        found = {level: _options(run, tried, validation, levels, level) for level in LEVELS}
+        chosen = allocate(found, curve[number] + _MARGIN)
+        say(f"adaptive, {kind}: " + ", ".join(f"{level}: {each.name}" for level, each in chosen.items()))
+        kinds[kind] = {
+            "setting": _ask(run, kind, {level: each.arm for level, each in chosen.items()}, levels),
+            "choice": {level: each.name for level, each in chosen.items()},
+        }
+    tested = [(each, name) for name in LEVELS for each in _test(run, name)]
     return {
-        "setting": setting,
+        "kinds": kinds,
         "uniform": number,
         "curve": curve,
-        "choice": {name: each.name for name, each in chosen.items()},
-        "validation": {name: [each.right, each.tokens] for name, each in chosen.items()},
-        "agreement": fmean(agreed),
-        "tuning": count,
+        "agreement": fmean(predicted[each] == name for each, name in tested),
+        "tuning": run.tuning,
         "sizes": {name: mix_size(run, name) for name in LEVELS},
     }
+
+
+def _tried(run: Run) -> dict[str, dict[Problem, Attempt]]:
+    """What every arm that can be chosen did on the validation problems of all difficulties."""
+    tried: dict[str, dict[Problem, Attempt]] = {}
+    for operations in LEVELS.values():
+        asked = problems("validation", operations, run.tuning)
+        for arm in ("greedy", *REPAIRS.values(), UNIFORM[max(UNIFORM)]):
+            made = run.measure(arm, "validation", operations, run.tuning)
+            tried.setdefault(arm, {}).update(zip(asked, made, strict=True))
+    return tried
+
+
+def _options(
+    run: Run,
+    tried: Mapping[str, Mapping[Problem, Attempt]],
+    validation: Mapping[str, Sequence[Problem]],
+    levels: Mapping[Problem, str],
+    level: str,
+) -> list[Option]:
+    """What can be chosen for a level, measured on the validation problems that are taken for it."""
+    mine = [(each, MIX[name] / run.tuning) for name in LEVELS for each in validation[name] if levels[each] == level]
+    by_arm = {arm: [made[each] for each, _ in mine] for arm, made in tried.items()}
+    full = by_arm.pop(UNIFORM[max(UNIFORM)])
+    return options(by_arm, full, [weight for _, weight in mine])
+
+
+def _ask(run: Run, kind: str, choice: Mapping[str, arms.Arm], levels: Mapping[Problem, str]) -> str:
+    """Ask the mix of a policy with these arms; the setting under which its answers are kept."""
+    policy = arms.adaptive(choice)
+    run.bed.put_in_force(policy)
+    setting = arms.digest([policy, run.bed.weights])
+    for name, operations in LEVELS.items():
+        hints = {each: _hint(levels[each]) for each in _test(run, name)}
+        run.measure(
+            f"adaptive, {kind}", "test", operations, len(hints), model=f"auto:{ADAPTIVE}", setting=setting, hints=hints
+        )
+    return setting
+
+
+def _test(run: Run, name: str) -> list[Problem]:
+    return problems("test", LEVELS[name], mix_size(run, name))
 
 
 def of_mix(run: Run, arm: str, setting: str, sizes: Mapping[str, int]) -> list[Attempt]:

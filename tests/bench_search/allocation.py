@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import fsum
 from typing import Final
 
 from tests.bench_search.arms import ARMS, Arm, best_of
@@ -21,7 +22,10 @@ LEVELS: Final = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A way to answer, with what it did on the validation problems of one difficulty: shares right, and tokens."""
+    """A way to answer, with what it did on the validation problems of one difficulty.
+
+    ``right`` and ``tokens`` are these problems' part of the mix's mean.
+    """
 
     name: str
     arm: Arm
@@ -42,15 +46,19 @@ def until(draws: Sequence[Draw], samples: int, accept: float) -> tuple[bool, int
     return bool(scored and max(scored, key=lambda draw: draw.score or 0.0).is_right), tokens
 
 
-def options(measured: Mapping[str, Sequence[Attempt]], full: Sequence[Attempt]) -> list[Option]:
-    """All that is compared for one difficulty: arms that were measured, and what full runs of them tell."""
-    count = len(full)
+def options(
+    measured: Mapping[str, Sequence[Attempt]], full: Sequence[Attempt], weights: Sequence[float]
+) -> list[Option]:
+    """All that is compared for one difficulty: arms that were measured, and what full runs of them tell.
+
+    ``weights`` are the shares that each of the problems stands for in the mix.
+    """
     found = [
         Option(
             arm,
             ARMS[arm],
-            sum(attempt.is_right for attempt in attempts) / count,
-            sum(totals(attempt).both for attempt in attempts) / count,
+            weighted(weights, [attempt.is_right for attempt in attempts]),
+            weighted(weights, [totals(attempt).both for attempt in attempts]),
         )
         for arm, attempts in measured.items()
     ]
@@ -60,23 +68,24 @@ def options(measured: Mapping[str, Sequence[Attempt]], full: Sequence[Attempt]) 
             Option(
                 f"best of {samples}, until {accept}",
                 best_of(samples, accept=accept, schedule="sequential"),
-                sum(right for right, _ in each) / count,
-                sum(tokens for _, tokens in each) / count,
+                weighted(weights, [right for right, _ in each]),
+                weighted(weights, [tokens for _, tokens in each]),
             )
         )
     return found
 
 
-def allocate(
-    by_difficulty: Mapping[str, Sequence[Option]], mix: Mapping[str, float], least: float
-) -> dict[str, Option]:
+def weighted(weights: Sequence[float], values: Sequence[float]) -> float:
+    """The weighted sum."""
+    return fsum(weight * value for weight, value in zip(weights, values, strict=True))
+
+
+def allocate(by_difficulty: Mapping[str, Sequence[Option]], least: float) -> dict[str, Option]:
     """The options with the fewest tokens for the mix that are right so often on it; else those most often right."""
     useful = [_frontier(each) for each in by_difficulty.values()]
-    shares = [mix[difficulty] for difficulty in by_difficulty]
 
     def of_mix(chosen: tuple[Option, ...]) -> tuple[float, float]:
-        right = sum(share * option.right for share, option in zip(shares, chosen, strict=True))
-        return right, sum(share * option.tokens for share, option in zip(shares, chosen, strict=True))
+        return sum(option.right for option in chosen), sum(option.tokens for option in chosen)
 
     ranked = [(of_mix(chosen), chosen) for chosen in product(*useful)]
     enough = [each for each in ranked if each[0][0] >= least]

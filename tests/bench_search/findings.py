@@ -173,8 +173,8 @@ def allocated(run: Run, tuned: Mapping[str, Any]) -> tuple[Allocated, list[Alloc
     sizes = tuned["sizes"]
     uniform = of_mix(run, name, arms.setting(name, run.bed.weights), sizes)
     ways = [
-        _allocated(kind, of_mix(run, f"adaptive, {kind}", tuned["setting"], sizes), uniform)
-        for kind in ("known", "predicted")
+        _allocated(kind, of_mix(run, f"adaptive, {kind}", found["setting"], sizes), uniform)
+        for kind, found in tuned["kinds"].items()
     ]
     return _allocated("uniform", uniform, uniform), ways
 

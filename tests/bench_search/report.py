@@ -189,7 +189,10 @@ def _adaptive(run: Run, tuned: Mapping[str, Any]) -> str:
     mix = ", ".join(f"{adaptive.MIX[name]:.0%} {name} ({adaptive.LEVELS[name]} operations)" for name in adaptive.LEVELS)
     sizes = "/".join(map(str, tuned["sizes"].values()))
     curve = ", ".join(f"{number}: {100 * value:.1f}%" for number, value in tuned["curve"].items())
-    choice = "; ".join(f"{name}: {each}" for name, each in tuned["choice"].items())
+    choice = {
+        kind: "; ".join(f"{level}: {each}" for level, each in found["choice"].items())
+        for kind, found in tuned["kinds"].items()
+    }
     lines = [
         f"| {name} | {percent(each.accuracy)} | {each.tokens.written:.0f} | {each.tokens.read:.0f} | "
         f"{signed(each.points)} | {show(each.token_share)} |"
@@ -202,8 +205,9 @@ def _adaptive(run: Run, tuned: Mapping[str, Any]) -> str:
     return (
         f"A mix of {mix}: {sizes} test problems. Uniform is plain best-of-N that waits for all of its draws, at the "
         f"smallest N within a point of the best on {tuned['tuning']} validation problems of each difficulty (accuracy "
-        f"on the mix by N: {curve}). The adaptive policy has a rule for each difficulty; its arms are those with the "
-        f"fewest tokens that were right as often on the validation problems: {choice}. The predictor is a logistic "
+        f"on the mix by N: {curve}). An adaptive policy has a rule for each difficulty; its arms are those with the "
+        f"fewest tokens that were right as often on the validation problems taken for it. By the number of operations "
+        f"{choice['known']}; by the predictor {choice['predicted']}. The predictor is a logistic "
         "regression on counts of operations and sizes of numbers, fitted to pass rates on the training split; it names "
         f"the same difficulty as the number of operations for {tuned['agreement']:.0%} of the test problems.\n\n"
         + grid("allocation | right, % | written | read | points | share of the tokens", lines)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tests.bench_search.allocation import Option, allocate, until
-from tests.bench_search.attempts import Draw
+import pytest
+
+from tests.bench_search.allocation import Option, allocate, options, until
+from tests.bench_search.attempts import Attempt, Draw
 
 
 def _draw(score: float, *, right: bool) -> Draw:
@@ -20,14 +22,28 @@ def test_drawing_ends_at_a_good_score() -> None:
 
 def test_the_cheapest_that_is_right_so_often_on_the_mix_is_chosen() -> None:
     """What many easy problems gain may pay for a few hard ones."""
-    cheap, dear = Option("cheap", {}, 0.8, 10), Option("dear", {}, 1.0, 40)
-    both = {"easy": [cheap, dear], "hard": [cheap, dear]}
-    mix = {"easy": 0.9, "hard": 0.1}
-    assert [each.name for each in allocate(both, mix, 0.82).values()] == ["cheap", "dear"]
-    assert [each.name for each in allocate(both, mix, 0.95).values()] == ["dear", "cheap"]
+    both = {
+        name: [Option("cheap", {}, part * 0.8, part * 10), Option("dear", {}, part * 1.0, part * 40)]
+        for name, part in {"easy": 0.9, "hard": 0.1}.items()
+    }
+    assert [each.name for each in allocate(both, 0.82).values()] == ["cheap", "dear"]
+    assert [each.name for each in allocate(both, 0.95).values()] == ["dear", "cheap"]
 
 
 def test_where_nothing_is_right_so_often_the_most_often_right_is_chosen() -> None:
     """An aim that cannot be reached does not end the run."""
-    found = allocate({"easy": [Option("a", {}, 0.5, 1), Option("b", {}, 0.6, 2)]}, {"easy": 1.0}, 0.9)
+    found = allocate({"easy": [Option("a", {}, 0.5, 1), Option("b", {}, 0.6, 2)]}, 0.9)
     assert found["easy"].name == "b"
+
+
+def test_problems_count_as_much_as_they_stand_for() -> None:
+    """An option's part of the mix: a problem of a frequent difficulty weighs more than one of a rare one."""
+    full = [_attempt(right=True), _attempt(right=False)]
+    found = {each.name: each for each in options({}, full, [0.3, 0.1])}
+    assert found["best of 1, until 0.5"].right == pytest.approx(0.3)
+    assert found["best of 1, until 0.5"].tokens == pytest.approx(0.4 * 15)
+
+
+def _attempt(*, right: bool) -> Attempt:
+    draw = _draw(0.9, right=right)
+    return Attempt("s", "uniform 16", "validation", 1, "q", right, 200, 0.1, uses={}, draws=(draw,))
