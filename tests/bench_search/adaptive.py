@@ -30,6 +30,7 @@ LEVELS: Final[Mapping[str, int]] = {"easy": 1, "medium": 4, "hard": 8}
 MIX: Final[Mapping[str, float]] = {"easy": 0.65, "medium": 0.25, "hard": 0.1}
 _MARGIN: Final = 0.005
 """How much better than uniform the allocation must be on the validation split, as it was chosen there."""
+_TRIED: Final = ("greedy", UNIFORM[max(UNIFORM)], REPAIRS)
 _TAUGHT_OPERATIONS: Final = (1, 2, 3, 4, 5, 6, 7, 8)
 _TAUGHT_EACH: Final = 40
 _TAUGHT_DRAWS: Final = 4
@@ -39,7 +40,7 @@ def measure(run: Run) -> dict[str, Any]:
     """Tune, then measure uniform and both kinds of adaptive allocation on the mix; figures that the report needs."""
     validation = {name: problems("validation", operations, run.tuning) for name, operations in LEVELS.items()}
     tried = _tried(run)
-    full = tried[UNIFORM[max(UNIFORM)]]
+    full = tried[_TRIED[1]]
     curve = {
         number: sum(
             MIX[name] * fmean(best_of(full[each].draws, number) for each in validation[name]) for name in LEVELS
@@ -77,7 +78,7 @@ def _tried(run: Run) -> dict[str, dict[Problem, Attempt]]:
     tried: dict[str, dict[Problem, Attempt]] = {}
     for operations in LEVELS.values():
         asked = problems("validation", operations, run.tuning)
-        for arm in ("greedy", *REPAIRS.values(), UNIFORM[max(UNIFORM)]):
+        for arm in _TRIED:
             made = run.measure(arm, "validation", operations, run.tuning)
             tried.setdefault(arm, {}).update(zip(asked, made, strict=True))
     return tried
@@ -92,9 +93,8 @@ def _options(
 ) -> list[Option]:
     """What can be chosen for a level, measured on the validation problems that are taken for it."""
     mine = [(each, MIX[name] / run.tuning) for name in LEVELS for each in validation[name] if levels[each] == level]
-    by_arm = {arm: [made[each] for each, _ in mine] for arm, made in tried.items()}
-    full = by_arm.pop(UNIFORM[max(UNIFORM)])
-    return options(by_arm, full, [weight for _, weight in mine])
+    greedy, sampled, repaired = ([tried[arm][each] for each, _ in mine] for arm in _TRIED)
+    return options(greedy, sampled, repaired, [weight for _, weight in mine])
 
 
 def _ask(run: Run, kind: str, choice: Mapping[str, arms.Arm], levels: Mapping[Problem, str]) -> str:

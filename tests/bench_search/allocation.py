@@ -1,7 +1,7 @@
 """Adaptive allocation tuned on the validation split: which arm each difficulty gets.
 
-Best-of-N that stops at a good score is replayed on the draws of one full run (``uniform 16``), whose seeds it would
-draw with: so a whole grid of sizes and levels is compared without drawing again.
+Best-of-N and repair that stop at a good score are replayed on the draws of one full run of each, whose seeds they
+would draw with: so a whole grid of sizes and levels is compared without drawing again.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from itertools import product
 from math import fsum
 from typing import Final
 
-from tests.bench_search.arms import ARMS, Arm, best_of
+from tests.bench_search.arms import ARMS, Arm, best_of, repair
 from tests.bench_search.attempts import Attempt, Draw
 from tests.bench_search.figures import totals
 
 SAMPLES: Final = (1, 2, 3, 4, 6, 8, 12, 16)
+ROUNDS: Final = (1, 2, 3, 4, 5, 6, 8, 10, 12)
 LEVELS: Final = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 
@@ -34,7 +35,7 @@ class Option:
 
 
 def until(draws: Sequence[Draw], samples: int, accept: float) -> tuple[bool, int]:
-    """Whether best-of-N that stops at a score of ``accept`` is right, drawing in turn, and its tokens."""
+    """Whether a search that stops at a score of ``accept`` is right, drawing in turn, and its tokens."""
     tokens = 0
     seen: list[Draw] = []
     for draw in draws[:samples]:
@@ -47,32 +48,27 @@ def until(draws: Sequence[Draw], samples: int, accept: float) -> tuple[bool, int
 
 
 def options(
-    measured: Mapping[str, Sequence[Attempt]], full: Sequence[Attempt], weights: Sequence[float]
+    greedy: Sequence[Attempt], sampled: Sequence[Attempt], repaired: Sequence[Attempt], weights: Sequence[float]
 ) -> list[Option]:
-    """All that is compared for one difficulty: arms that were measured, and what full runs of them tell.
+    """All that is compared for one difficulty: a greedy draw, and what full runs of two searches tell of shorter ones.
 
     ``weights`` are the shares that each of the problems stands for in the mix.
     """
-    found = [
-        Option(
-            arm,
-            ARMS[arm],
-            weighted(weights, [attempt.is_right for attempt in attempts]),
-            weighted(weights, [totals(attempt).both for attempt in attempts]),
-        )
-        for arm, attempts in measured.items()
-    ]
+    plain = [(attempt.is_right, totals(attempt).both) for attempt in greedy]
+    found = [_option("greedy", ARMS["greedy"], plain, weights)]
     for samples, accept in product(SAMPLES, LEVELS):
-        each = [until(attempt.draws, samples, accept) for attempt in full]
-        found.append(
-            Option(
-                f"best of {samples}, until {accept}",
-                best_of(samples, accept=accept, schedule="sequential"),
-                weighted(weights, [right for right, _ in each]),
-                weighted(weights, [tokens for _, tokens in each]),
-            )
-        )
+        arm = best_of(samples, accept=accept, schedule="sequential")
+        each = [until(attempt.draws, samples, accept) for attempt in sampled]
+        found.append(_option(f"best of {samples}, until {accept}", arm, each, weights))
+    for rounds, accept in product(ROUNDS, LEVELS):
+        each = [until(attempt.draws, 1 + rounds, accept) for attempt in repaired]
+        found.append(_option(f"repair, {rounds} rounds, until {accept}", repair(rounds, accept=accept), each, weights))
     return found
+
+
+def _option(name: str, arm: Arm, did: Sequence[tuple[bool, int]], weights: Sequence[float]) -> Option:
+    right = weighted(weights, [is_right for is_right, _ in did])
+    return Option(name, arm, right, weighted(weights, [tokens for _, tokens in did]))
 
 
 def weighted(weights: Sequence[float], values: Sequence[float]) -> float:

@@ -28,9 +28,9 @@ def best_of(samples: int, **more: Any) -> Arm:
     return {**_SMALL, "strategy": "best_of_n", "samples": samples, "verifier": "prm", **more}
 
 
-def repair(rounds: int) -> Arm:
-    """Repair by the scores of single steps."""
-    return {**_SMALL, "strategy": "repair", "rounds": rounds, "step": "newline", "verifier": "prm"}
+def repair(rounds: int, **more: Any) -> Arm:
+    """Repair by the scores of single steps, with more parameters."""
+    return {**_SMALL, "strategy": "repair", "rounds": rounds, "step": "newline", "verifier": "prm", **more}
 
 
 def uniform(samples: int) -> Arm:
@@ -63,12 +63,13 @@ TABLE: Final[Mapping[str, Arm]] = {
 """The rows of the table. ``majority of 8`` and ``large`` are what others are compared with."""
 UNIFORM: Final[Mapping[int, str]] = {count: f"uniform {count}" for count in (1, 2, 4, 8, 16)}
 """Best-of-N that stops for nothing. The first draws of the largest are those of every smaller one."""
-REPAIRS: Final[Mapping[int, str]] = {count: f"repair, {count} rounds" for count in (1, 2, 3, 4, 5, 6, 8, 10, 12)}
-"""What adaptive allocation chooses from beside best-of-N that stops early."""
+MOST_REPAIRS: Final = 12
+REPAIRS: Final = f"repair, {MOST_REPAIRS} rounds"
+"""The first rounds of this are those of every shorter one."""
 _HELPERS: Final[Mapping[str, Arm]] = {
     "checked": {**_SMALL, "strategy": "greedy", "verifier": "prm"},
     **{name: uniform(count) for count, name in UNIFORM.items()},
-    **{name: repair(rounds) for rounds, name in REPAIRS.items()},
+    REPAIRS: repair(MOST_REPAIRS),
 }
 ARMS: Final[Mapping[str, Arm]] = {**TABLE, **_HELPERS}
 _NEED_LARGE: Final = ("large", "large, majority of 8", "large, vote 8", "draft", "cascade")

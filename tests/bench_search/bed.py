@@ -16,6 +16,7 @@ import yaml
 
 from tests.bench_search import arms
 from tests.bench_search.figures import VERIFIER
+from tests.bench_search.precedence import go_ahead, go_along
 from tests.upstreams.gateway_process import GatewayProcess
 from tests.vllm.servers import Vllm, serving
 
@@ -31,6 +32,8 @@ class Bed:
     gateway: GatewayProcess
     weights: Mapping[str, str]
     sizes: Mapping[str, int]
+    is_ahead: bool
+    """Whether this process and the gateway are scheduled before the model servers."""
 
     @property
     def has_large(self) -> bool:
@@ -81,7 +84,12 @@ def laid(
         gateway = stack.enter_context(GatewayProcess(home, arms.configuration(addresses, CONNECTIONS), {}))
         files = {name: weights / read / "model.safetensors" for name, read in reads.items()}
         digests = {name: arms.weights_digest(file) for name, file in files.items()}
-        yield Bed(servers, gateway, digests, sizes(files))
+        is_ahead = go_ahead(os.getpid()) and go_ahead(gateway.pid)
+        try:
+            yield Bed(servers, gateway, digests, sizes(files), is_ahead)
+        finally:
+            if is_ahead:
+                go_along(os.getpid())
 
 
 def write_policy(home: Path, policy: Mapping[str, Any]) -> None:

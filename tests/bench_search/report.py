@@ -83,7 +83,7 @@ def _head(run: Run) -> str:
         "problems are of the test split: neither the models nor the reward model have seen them, and what is tuned "
         "is tuned on the validation split. These are figures for a toy model: what carries over are the mechanism "
         "and the ratios, not the accuracies.\n\n"
-        f"- Machine: {machine()}; load generator, gateway and model servers share it.\n"
+        f"- Machine: {machine()}; load generator, gateway and model servers share it{_precedence(run)}.\n"
         f"- Weights of the models: {sizes}.\n"
         f"- {datetime.now(UTC):%Y-%m-%d}; seed {SEED}; the same seeds for every arm, so arms are compared on the same "
         f"luck; temperature {arms.VOTES_AT} for votes, 0.8 where another strategy draws more than once, else 0; "
@@ -182,6 +182,12 @@ def _matched(run: Run, rows: Mapping[int, Sequence[Row]]) -> list[str]:
         ),
         grid("operations | R | work allowed | picked | small with search, % | large, % | points", lines),
     ]
+
+
+def _precedence(run: Run) -> str:
+    if not run.bed.is_ahead:
+        return ", and wait for each other: the threads of a vLLM that has nothing to do spin"
+    return ", all but the model servers at real-time priority: a vLLM spins while it waits, and keeps others waiting"
 
 
 def _adaptive(run: Run, tuned: Mapping[str, Any]) -> str:

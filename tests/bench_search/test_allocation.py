@@ -39,9 +39,10 @@ def test_where_nothing_is_right_so_often_the_most_often_right_is_chosen() -> Non
 def test_problems_count_as_much_as_they_stand_for() -> None:
     """An option's part of the mix: a problem of a frequent difficulty weighs more than one of a rare one."""
     full = [_attempt(right=True), _attempt(right=False)]
-    found = {each.name: each for each in options({}, full, [0.3, 0.1])}
+    found = {each.name: each for each in options(full, full, full, [0.3, 0.1])}
     assert found["best of 1, until 0.5"].right == pytest.approx(0.3)
     assert found["best of 1, until 0.5"].tokens == pytest.approx(0.4 * 15)
+    assert found["repair, 8 rounds, until 0.3"].tokens == pytest.approx(0.4 * 15)
 
 
 def _attempt(*, right: bool) -> Attempt:

@@ -61,6 +61,12 @@ class GatewayProcess:
         text = configuration if isinstance(configuration, str) else yaml.safe_dump(dict(configuration))
         (self._home / "ponder.yaml").write_text(text, "utf-8")
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        assert self._process is not None
+        return self._process.pid
+
     def send_signal(self, number: signal.Signals) -> None:
         """Send the process a signal."""
         assert self._process is not None
@@ -189,12 +195,12 @@ class GatewayProcess:
         return line
 
 
-def awaited(find: Callable[[], Any], what: str) -> Any:
+def awaited(find: Callable[[], Any], what: str, *, within_s: float = APPEARS_S) -> Any:
     """What ``find`` returns, as soon as that is something."""
-    end = time.monotonic() + APPEARS_S
-    while (found := find()) is None:
+    end = time.monotonic() + within_s
+    while not (found := find()):
         if time.monotonic() > end:
-            raise AssertionError(f"{what} did not appear within {APPEARS_S} s")
+            raise AssertionError(f"{what} did not appear within {within_s:g} s")
         time.sleep(PAUSE_S)
     return found
 
