@@ -21,6 +21,7 @@ from calibrator.truths import Known
 from gateway.domain.arm import Strategy
 from gateway.domain.check import NamedCheck
 from gateway.domain.search_record import Fate
+from gateway.domain.search_sizes import DRIVEN
 from gateway.domain.tenancy import Author
 from gateway.errors import ConfigurationError, Conflict, PonderError
 from gateway.search import configure
@@ -43,8 +44,6 @@ _PAUSE_S: Final = 1.0
 """Between looks for requests that the journal has not brought to the database yet: it takes a second or two."""
 _ENDED: Final = frozenset({Fate.WHOLE, Fate.CUT})
 """What the verifier chooses between: an answer that was cut off is one that may win."""
-_DRIVERS: Final = frozenset({"draft", "step", "carries"})
-"""Parameters of an arm that are not its strategy's."""
 _log = logging.getLogger("ponder.examining")
 
 
@@ -152,7 +151,7 @@ def drawn_of(search: StoredSearch, item: str, verifier: Verifier) -> Drawn | Non
     """What a search tells of its verifier; None for one whose draws depended on their scores."""
     if search.record.strategy != Strategy.BEST_OF_N:
         return None
-    given = {name: value for name, value in search.parameters.items() if name not in _DRIVERS}
+    given = {name: value for name, value in search.parameters.items() if name not in DRIVEN}
     config = configure(Strategy.BEST_OF_N, given)
     assert isinstance(config, BestOfN)  # noqa: S101  the parameters of this strategy
     if config.reject_below is not None or config.reject_quantile is not None:

@@ -97,9 +97,10 @@ def focus(
     if is_ordered and target.scope is not Scope.CELL:
         ways = (ground, by_pilot)
         believed = beliefs(pilot, losses.means, losses.variances)
-        found = [best_walk(each, each.path(), believed, target, labels_left) for each in ways]
+        paths = [each.path() for each in ways]
+        found = [best_walk(each, path, believed, target, labels_left) for each, path in zip(ways, paths, strict=True)]
         best = int(np.argmax([each.saving for each in found]))
-        return ways[best], _focus(ways[best], ways[best].path(), found[best].places)
+        return ways[best], _focus(ways[best], paths[best], found[best].places)
     way = ground if is_ordered else by_pilot
     path = way.path()
     worth = [

@@ -55,7 +55,7 @@ def _rows(home: Path, statement: str) -> list[Any]:
 
 def _stored(gateway: GatewayProcess, claim: str, what: str) -> None:
     """Wait until the claim is true of the database."""
-    awaited(lambda: True if _rows(gateway.home, f"SELECT {claim}") == [(1,)] else None, what)
+    awaited(lambda: _rows(gateway.home, f"SELECT {claim}") == [(1,)], what)
 
 
 def _record(gateway: GatewayProcess, secret: str, request_id: str) -> Any:
@@ -314,7 +314,7 @@ def test_a_cancelled_batch_keeps_what_was_answered(tmp_path: Path, gated_server:
         gated_server.wait_until_halfway()
         gated_server.wait_until_halfway()
         assert client.batches.cancel(batch.id).status == "cancelling"
-        awaited(lambda: client.batches.retrieve(batch.id).request_counts.failed == 7 or None, "the end of the waiting")
+        awaited(lambda: client.batches.retrieve(batch.id).request_counts.failed == 7, "the end of the waiting")
         gated_server.open()
         done = ended(client, batch.id)
         assert done.status == "cancelled"
@@ -332,7 +332,7 @@ def test_a_late_batch_expires(tmp_path: Path, gated_server: GatedServer) -> None
         batch = begun(client, [line(f"q{n}", "m") for n in range(3)])
         gated_server.wait_until_halfway()
         _rows(tmp_path, "UPDATE batches SET deadline_at = created_at")
-        awaited(lambda: client.batches.retrieve(batch.id).request_counts.failed == 2 or None, "the end of the waiting")
+        awaited(lambda: client.batches.retrieve(batch.id).request_counts.failed == 2, "the end of the waiting")
         gated_server.open()
         done = ended(client, batch.id)
         assert (done.status, done.request_counts.completed, done.request_counts.failed) == ("expired", 1, 2)

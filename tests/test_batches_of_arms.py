@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,7 @@ from tests.upstreams.configuration import SECRETS
 from tests.upstreams.gateway_process import GatewayProcess, awaited
 from tests.upstreams.openai_batches import BatchingOpenAI
 
-
-@pytest.fixture(name="gpt")
-def _gpt() -> Iterator[BatchingOpenAI]:
-    with BatchingOpenAI() as server:
-        yield server
-
-
-@pytest.fixture(name="claude")
-def _claude() -> Iterator[BatchingAnthropic]:
-    with BatchingAnthropic() as server:
-        yield server
+pytest_plugins = ("tests.batching",)
 
 
 ARMS = """\
@@ -140,7 +129,7 @@ def test_what_an_arm_cost_stays_known_when_its_policy_changes(tmp_path: Path, cl
         gateway = GatewayProcess(tmp_path, provider_settings(gpt.address, claude.address), SECRETS)
         with gateway, client_of(gateway) as client:
             batch = begun(client, [_arm_line("a", "hard")])
-            awaited(lambda: gpt.batches or None, "the batch at its provider")
+            awaited(lambda: gpt.batches, "the batch at its provider")
         (tmp_path / "policies" / "work" / "policy.yaml").write_text(ARMS.replace("gpt-5.4, effort: high", GPT))
         with gateway, client_of(gateway) as client:
             gpt.finish()

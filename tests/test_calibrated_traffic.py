@@ -103,7 +103,7 @@ class Site:
 
     def comes_to(self, arm: str, version: int | None) -> None:
         """Wait until a new conversation is decided like this."""
-        awaited(lambda: self.decided()[:2] == (arm, version) or None, f"{arm} by version {version}")
+        awaited(lambda: self.decided()[:2] == (arm, version), f"{arm} by version {version}")
 
 
 @pytest.fixture
@@ -152,9 +152,9 @@ def test_a_canary_takes_its_share_of_conversations(site: Site) -> None:
         await rollouts.widen_canary(canary, share=1, by=OPERATOR)
 
     site.change(widen)
-    awaited(lambda: {site.decided()[:2] for _ in range(8)} == {("fast", 2)} or None, "the canary for all")
+    awaited(lambda: {site.decided()[:2] for _ in range(8)} == {("fast", 2)}, "the canary for all")
     site.roll_back()
-    awaited(lambda: {site.decided()[:2] for _ in range(4)} == {("think", 1)} or None, "the version before")
+    awaited(lambda: {site.decided()[:2] for _ in range(4)} == {("think", 1)}, "the version before")
 
 
 def test_what_conversations_drew_is_on_record_for_the_guard(site: Site) -> None:
@@ -192,11 +192,11 @@ def test_what_a_certificate_does_not_cover_is_not_decided_by_it(site: Site) -> N
     """A certificate of another rule's targets or models, and one whose time is over, leave the policy's own arm."""
     site.publish(1, "fast", digest="0" * 64)
     site.activate(1)
-    awaited(lambda: "does not certify this rule as it is now" in site.decided()[2] or None, "the reason")
+    awaited(lambda: "does not certify this rule as it is now" in site.decided()[2], "the reason")
     assert site.decided()[:2] == ("think", None)
     site.publish(2, "fast", expires_at=OPERATOR.at + 1)
     site.activate(2)
-    awaited(lambda: "profile 2 has expired" in site.decided()[2] or None, "the reason")
+    awaited(lambda: "profile 2 has expired" in site.decided()[2], "the reason")
     assert site.decided()[:2] == ("think", None)
 
 
@@ -207,5 +207,5 @@ def test_a_reload_keeps_the_profile(site: Site) -> None:
     site.comes_to("fast", 1)
     file = site.gateway.home / "ponder.yaml"
     site.gateway.configure({**yaml.safe_load(file.read_text("utf-8")), "cors": {"allow_origins": ["http://x.test"]}})
-    awaited(lambda: "configuration loaded" in site.gateway.log or None, "the reload")
+    awaited(lambda: "configuration loaded" in site.gateway.log, "the reload")
     assert site.decided()[:2] == ("fast", 1)

@@ -71,7 +71,7 @@ class _Load:
     def await_answers(self, more: int) -> None:
         """Wait until so many more answers have come."""
         enough = len(self.answered) + more
-        awaited(lambda: len(self.answered) >= enough or None, f"{more} answers")
+        awaited(lambda: len(self.answered) >= enough, f"{more} answers")
 
     def _ask(self, address: str, number: int, stop: threading.Event) -> None:
         body = {"model": "m", "messages": TURNS, "max_tokens": 50, "stream": number % 2 == 0}
@@ -164,7 +164,7 @@ def test_a_fallback_that_is_killed_is_charged_with_the_call_before_it(
         for model in ("auto", "slow"):  # equally long: a prompt is held by its bytes
             body = {"model": model, "messages": TURNS, "max_tokens": 50}
             threads.submit(gateway.post, "/v1/chat/completions", json=body, headers=headers)
-        awaited(lambda: faulty_server.calls["hang-before-headers"] == 2 or None, "both calls")
+        awaited(lambda: faulty_server.calls["hang-before-headers"] == 2, "both calls")
         gateway.send_signal(signal.SIGKILL)
         gateway.wait()
     with gateway:
@@ -186,8 +186,6 @@ def test_a_locked_database_fails_no_request(tmp_path: Path, compatible_server: O
             before = len(load.answered)
             thief.execute("ROLLBACK")
         assert before > stored
-        awaited(
-            lambda: _rows(tmp_path, "SELECT count(*) FROM requests")[0][0] >= len(load.answered) or None, "every record"
-        )
+        awaited(lambda: _rows(tmp_path, "SELECT count(*) FROM requests")[0][0] >= len(load.answered), "every record")
     results = _check_books(tmp_path, load)
     assert results["answered"] == len(load.answered)

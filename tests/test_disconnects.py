@@ -86,5 +86,5 @@ def test_leaving_clients_do_not_disturb_the_others(running: GatewayProcess, gate
             response, body = connection.answer()
             assert response.status == 200
             assert b"error" not in body
-    awaited(lambda: not _in_flight(running) or None, "the end of all requests")
+    awaited(lambda: not _in_flight(running), "the end of all requests")
     assert "Traceback" not in running.log

@@ -24,6 +24,8 @@ from tests.upstreams.configuration import SECRETS
 from tests.upstreams.gateway_process import GatewayProcess, awaited
 from tests.upstreams.openai_batches import BatchingOpenAI
 
+pytest_plugins = ("tests.batching",)
+
 GPT, CLAUDE = "gpt-4.1-mini", "claude-haiku-4-5"
 
 
@@ -49,18 +51,6 @@ def provider_settings(openai_address: str, anthropic_address: str, **background:
         },
         "background": background,
     }
-
-
-@pytest.fixture(name="gpt")
-def _gpt() -> Iterator[BatchingOpenAI]:
-    with BatchingOpenAI() as server:
-        yield server
-
-
-@pytest.fixture(name="claude")
-def _claude() -> Iterator[BatchingAnthropic]:
-    with BatchingAnthropic() as server:
-        yield server
 
 
 @pytest.fixture(name="gateway")
@@ -126,7 +116,7 @@ def test_a_batch_runs_at_openai_for_half_the_price(gateway: GatewayProcess, gpt:
     (batch,) = gpt.batches.values()
     assert batch["metadata"] == {"ponder_batch": done.id}
     expected = [to_nanos(half_price("openai", GPT, each["response"]["body"])) for each in answers]  # type: ignore[arg-type]
-    awaited(lambda: len(_rows(gateway.home, "SELECT id FROM requests")) == 5 or None, "every record")
+    awaited(lambda: len(_rows(gateway.home, "SELECT id FROM requests")) == 5, "every record")
     rows = _rows(gateway.home, f"SELECT cost_nanos, result FROM requests WHERE key_id = '{key['id']}'")
     assert sorted(rows) == sorted([(each, "answered") for each in expected] + [(0, "refused")])
     assert _rows(gateway.home, "SELECT DISTINCT service_tier FROM draws WHERE cost_nanos > 0") == [("batch",)]
@@ -210,7 +200,7 @@ def test_money_is_held_while_a_batch_runs(tmp_path: Path, claude: BatchingAnthro
             ask = {"model": GPT, "messages": TURNS, "max_tokens": 60}
             with client_of(gateway, secret) as client:
                 batch = begun(client, [line(f"q{n}", GPT, max_tokens=60) for n in range(2)])
-                awaited(lambda: gpt.batches or None, "the batch at its provider")
+                awaited(lambda: gpt.batches, "the batch at its provider")
                 refused = gateway.post(CHAT, json=ask, headers=headers)
                 assert refused.status_code == 402
                 assert "held by requests under way" in refused.json()["error"]["message"]
@@ -231,7 +221,7 @@ def test_a_batch_that_runs_is_charged_whatever_its_budget_has_left(tmp_path: Pat
             key, secret = admin.key(budgets=[{"period": "total", "amount_usd": "1"}])
             with client_of(gateway, secret) as client:
                 batch = begun(client, [line(f"q{n}", GPT, max_tokens=60) for n in range(2)])
-                awaited(lambda: gpt.batches or None, "the batch at its provider")
+                awaited(lambda: gpt.batches, "the batch at its provider")
             admin.done("PUT", f"/keys/{key['id']}/budgets/total", {"amount_usd": "0.00001"})
         with gateway, client_of(gateway, secret) as client:
             gpt.finish()
@@ -278,7 +268,7 @@ def test_a_line_settled_twice_is_on_record_once(tmp_path: Path, gpt: BatchingOpe
     gpt.is_prompt = False
     with gateway, client_of(gateway) as client:
         batch = begun(client, [line("a", GPT)])
-        awaited(lambda: gpt.batches or None, "the batch at its provider")
+        awaited(lambda: gpt.batches, "the batch at its provider")
         before = _rows(tmp_path, "SELECT * FROM jobs")
         columns = [row[1] for row in _rows(tmp_path, "PRAGMA table_info(jobs)")]
         _rows(tmp_path, "UPDATE batches SET deadline_at = deadline_at")
@@ -305,9 +295,9 @@ def test_a_cancelled_batch_is_cancelled_at_its_provider(tmp_path: Path, claude: 
         settings = provider_settings(gpt.address, claude.address)
         with GatewayProcess(tmp_path, settings, SECRETS) as gateway, client_of(gateway) as client:
             batch = begun(client, [line(f"q{n}", GPT) for n in range(4)])
-            awaited(lambda: {each["status"] for each in gpt.batches.values()} == {"in_progress"} or None, "its run")
+            awaited(lambda: {each["status"] for each in gpt.batches.values()} == {"in_progress"}, "its run")
             assert client.batches.cancel(batch.id).status == "cancelling"
-            awaited(lambda: {each["status"] for each in gpt.batches.values()} == {"cancelling"} or None, "its end")
+            awaited(lambda: {each["status"] for each in gpt.batches.values()} == {"cancelling"}, "its end")
             gpt.finish()
             done = ended(client, batch.id)
             assert (done.status, done.request_counts.completed) == ("cancelled", 2)

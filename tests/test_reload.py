@@ -53,7 +53,7 @@ def _health(gateway: GatewayProcess) -> dict[str, Any]:
 
 
 def _wait_for_models(gateway: GatewayProcess, *names: str) -> None:
-    awaited(lambda: True if _models(gateway) == list(names) else None, f"the models {names}")
+    awaited(lambda: _models(gateway) == list(names), f"the models {names}")
 
 
 def _ask(gateway: GatewayProcess, model: str) -> httpx.Response:
@@ -74,7 +74,7 @@ def test_a_changed_file_is_applied(running: GatewayProcess, settings: dict[str, 
 def test_sighup_reads_the_file_again(running: GatewayProcess) -> None:
     """SIGHUP reads the file even when it has not changed, and ends nothing."""
     running.send_signal(signal.SIGHUP)
-    awaited(lambda: "configuration loaded" in running.log or None, "the reload")
+    awaited(lambda: "configuration loaded" in running.log, "the reload")
     assert _ask(running, "m").status_code == 200
 
 
@@ -87,7 +87,7 @@ def test_a_broken_file_keeps_the_old_configuration(running: GatewayProcess, sett
         assert _models(running) == ["m"]
         assert _ask(running, "m").status_code == 200
         running.configure(settings)
-        awaited(lambda: _health(running)["status"] == "ready" or None, "the repair")
+        awaited(lambda: _health(running)["status"] == "ready", "the repair")
 
 
 def _only_if_degraded(gateway: GatewayProcess) -> dict[str, Any] | None:
@@ -111,7 +111,7 @@ def test_a_broken_policy_keeps_all_old_ones(running: GatewayProcess) -> None:
     assert "ours/policy.yaml:4: armz: unknown key" in health["degraded"][0]
     assert _policies(running) == before
     write_policy(folder, "ours", policy_text("ours", deadline_s=9))
-    awaited(lambda: _health(running)["status"] == "ready" or None, "the repair")
+    awaited(lambda: _health(running)["status"] == "ready", "the repair")
     after = _policies(running)
     assert after.keys() == {*before, "more"}
     assert after["ours"] != before["ours"]
@@ -123,7 +123,7 @@ def test_a_rollback_needs_no_valid_file_and_survives_a_restart(tmp_path: Path, s
     with GatewayProcess(tmp_path, settings, {}) as gateway:
         for count in (1, 2):
             write_policy(gateway.home / "policies", "ours", policy_text("ours", deadline_s=count))
-            awaited(lambda: True if _policies(gateway).get("ours") not in (None, *digests) else None, "the version")
+            awaited(lambda: _policies(gateway).get("ours") not in (None, *digests), "the version")
             digests.append(_policies(gateway)["ours"])
         write_policy(gateway.home / "policies", "ours", "broken")
         awaited(lambda: _only_if_degraded(gateway), "the degraded state")

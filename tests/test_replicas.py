@@ -76,7 +76,7 @@ def secret(pair: tuple[GatewayProcess, GatewayProcess]) -> str:
     """A key that both know."""
     issued = Administrator(pair[0].address, ADMIN).key()[1]
     headers = {"authorization": f"Bearer {issued}"}
-    awaited(lambda: httpx.get(f"{pair[1].address}/v1/models", headers=headers).is_success or None, "the key")
+    awaited(lambda: httpx.get(f"{pair[1].address}/v1/models", headers=headers).is_success, "the key")
     return issued
 
 
@@ -90,7 +90,7 @@ def _arm(gateway: GatewayProcess, secret: str, *turns: Any, **tags: str) -> str:
 
 
 def _await_arm(gateway: GatewayProcess, secret: str, arm: str) -> None:
-    awaited(lambda: _arm(gateway, secret, POEM) == arm or None, f"the arm {arm}")
+    awaited(lambda: _arm(gateway, secret, POEM) == arm, f"the arm {arm}")
 
 
 def test_a_conversation_keeps_its_arm_at_the_other_gateway(
@@ -112,7 +112,7 @@ def test_a_rollback_at_one_gateway_is_in_force_at_the_other(
     for gateway in pair:
         _await_arm(gateway, secret, "think")
     administrators = [Administrator(gateway.address, ADMIN) for gateway in pair]
-    awaited(lambda: len(administrators[0].get("/policies/house/versions")["data"]) == 2 or None, "its record")
+    awaited(lambda: len(administrators[0].get("/policies/house/versions")["data"]) == 2, "its record")
     administrators[0].done("POST", "/policies/house/rollback")
     _await_arm(pair[1], secret, "fast")
     assert _arm(pair[0], secret, POEM) == "fast"

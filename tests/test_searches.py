@@ -213,14 +213,14 @@ def test_a_client_that_leaves_ends_its_draws(gateway: GatewayProcess, served: Se
         ) as stream:
             pieces = stream.iter_raw()  # kept: an iterator that is dropped closes the stream
             next(pieces)
-            awaited(lambda: True if served.server.at_gate.is_set() else None, "a draw at the gate")
+            awaited(served.server.at_gate.is_set, "a draw at the gate")
         left.set()
 
     thread = threading.Thread(target=leave)
     thread.start()
     try:
         assert left.wait(START_AND_STOP_S)
-        awaited(lambda: True if served.server.cancelled > before else None, "the end of the draws")
+        awaited(lambda: served.server.cancelled > before, "the end of the draws")
     finally:
         served.open_gate()
         thread.join()
@@ -253,7 +253,7 @@ def test_a_client_that_leaves_without_a_stream_ends_its_draws(gateway: GatewayPr
     try:
         with RawConnection(gateway) as connection:
             connection.send(head("/v1/chat/completions", credential, f"content-length: {len(body)}") + body)
-            awaited(lambda: True if served.server.at_gate.is_set() else None, "a draw at the gate")
-        awaited(lambda: True if served.server.cancelled > before else None, "the end of the draws")
+            awaited(served.server.at_gate.is_set, "a draw at the gate")
+        awaited(lambda: served.server.cancelled > before, "the end of the draws")
     finally:
         served.open_gate()

@@ -39,7 +39,7 @@ def test_requests_under_way_are_finished_and_recorded(
         for _ in asked:
             gated_server.wait_until_halfway()
         gateway.send_signal(stop)
-        awaited(lambda: _refuses_connections(gateway) or None, "a closed door")
+        awaited(lambda: _refuses_connections(gateway), "a closed door")
         gated_server.open()
         answers = [future.result() for future in asked]
         assert gateway.wait() == 0

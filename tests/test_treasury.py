@@ -145,23 +145,21 @@ def test_two_processes_hold_one_budget_together(tmp_path: Path, gated_server: Ga
     one, two = _pair(tmp_path, gated_server.address, redis, "closed")
     with one, two, ThreadPoolExecutor(32) as threads:
         _, secret = Administrator.of_home(one.address, one.home).key(**FOR_ONE)
-        awaited(
-            lambda: httpx.get(f"{two.address}/v1/models", headers={"x-api-key": secret}).is_success or None, "a key"
-        )
+        awaited(lambda: httpx.get(f"{two.address}/v1/models", headers={"x-api-key": secret}).is_success, "a key")
         asked = [threads.submit(_post, (one, two)[number % 2], secret) for number in range(32)]
         refused = [each.result() for _, each in zip(range(31), as_completed(asked), strict=False)]
         gated_server.open()
         assert {answer.status_code for answer in refused} == {402}
         assert sorted(each.result().status_code for each in asked) == [200] + [402] * 31
         # What was settled at one process is what the other one counts.
-        awaited(lambda: True if _post(two, secret).status_code == 200 else None, "room for one more")
+        awaited(lambda: _post(two, secret).status_code == 200, "room for one more")
         redis.kill()
         away = [_post(gateway, secret) for gateway in (one, two)]
         assert [answer.status_code for answer in away] == [503, 503]
         assert "limits cannot be checked" in away[0].json()["error"]["message"]
         assert "Redis is away" in _degraded(one)
         redis.start()
-        awaited(lambda: True if not _degraded(one) else None, "Redis again")
+        awaited(lambda: not _degraded(one), "Redis again")
         # Restored from the log: the two requests that were answered have been spent.
         spent = awaited(lambda: _spent(one, secret), "a refusal")
         assert spent == "0.000078"

@@ -64,9 +64,9 @@ def test_a_webhook_is_told_of_the_soft_limit_and_of_the_end(
         team = admin.team(budgets=[{"period": "day", "amount_usd": "0.0006", "soft_share": "0.1"}])
         _, secret = admin.key(team=team["name"])
         assert _spend_all(gateway, secret) > 1
-        awaited(lambda: receiver.messages[1:] or None, "both events")
+        awaited(lambda: receiver.messages[1:], "both events")
         assert _ask(gateway, secret).status_code == 402
-        awaited(lambda: True if "ponder_webhooks_sent_total 2.0" in gateway.get("/metrics").text else None, "the count")
+        awaited(lambda: "ponder_webhooks_sent_total 2.0" in gateway.get("/metrics").text, "the count")
     told = {message.json["type"]: message for message in receiver.messages}
     assert len(receiver.messages) == 2
     assert told.keys() == {"budget.soft_limit", "budget.exhausted"}
@@ -91,7 +91,7 @@ def test_a_webhook_is_told_of_a_profile_that_the_calibrator_took_back(
 
     with GatewayProcess(tmp_path, _settings(faulty_server, f"{receiver.address}/hook"), ENVIRONMENT) as gateway:
         changed(gateway.home, take_back)
-        awaited(lambda: True if "ponder_webhooks_sent_total 1.0" in gateway.get("/metrics").text else None, "the count")
+        awaited(lambda: "ponder_webhooks_sent_total 1.0" in gateway.get("/metrics").text, "the count")
     [message] = receiver.messages
     assert message.is_genuine
     assert message.json["type"] == "profile.suspended"
@@ -111,9 +111,9 @@ def test_a_webhook_that_hangs_or_fails_costs_no_request(
             admin = Administrator.of_home(gateway.address, gateway.home)
             _, secret = admin.key(budgets=[{"period": "total", "amount_usd": "0.0006", "soft_share": "0.1"}])
             assert _spend_all(gateway, secret) > 1
-            awaited(lambda: receiver.messages[1:] or None, "both events")
+            awaited(lambda: receiver.messages[1:], "both events")
             assert failing.messages
-            states = awaited(lambda: gateway.get("/health/ready").json()["degraded"] or None, "the degraded state")
+            states = awaited(lambda: gateway.get("/health/ready").json()["degraded"], "the degraded state")
             assert any("a webhook is not told" in state and "500" in state for state in states)
             assert "Traceback" not in gateway.log
 
@@ -126,14 +126,12 @@ def test_a_restart_delivers_what_was_left(tmp_path: Path, faulty_server: FaultyS
         admin = Administrator.of_home(gateway.address, gateway.home)
         _, secret = admin.key(budgets=[{"period": "total", "amount_usd": "0.0006"}])
         _spend_all(gateway, secret)
-        awaited(lambda: receiver.messages or None, "the first attempt")
-        awaited(
-            lambda: True if "ponder_webhooks_failed_total 1.0" in gateway.get("/metrics").text else None, "a failure"
-        )
+        awaited(lambda: receiver.messages, "the first attempt")
+        awaited(lambda: "ponder_webhooks_failed_total 1.0" in gateway.get("/metrics").text, "a failure")
     refused = len(receiver.messages)
     receiver.status = 204
     with GatewayProcess(tmp_path, settings, ENVIRONMENT) as gateway:
-        awaited(lambda: True if "ponder_webhooks_sent_total 1.0" in gateway.get("/metrics").text else None, "the rest")
+        awaited(lambda: "ponder_webhooks_sent_total 1.0" in gateway.get("/metrics").text, "the rest")
     assert len(receiver.messages) == refused + 1
     assert len({(message.id, message.body) for message in receiver.messages}) == 1
 
@@ -146,7 +144,7 @@ def test_a_webhook_without_its_secret_is_refused(tmp_path: Path, faulty_server: 
     assert "canary-in-the-path" not in str(refused.value)
     with GatewayProcess(tmp_path / "second", _settings(faulty_server), {}) as gateway:
         gateway.configure(settings)
-        (state,) = awaited(lambda: gateway.get("/health/ready").json()["degraded"] or None, "the refusal")
+        (state,) = awaited(lambda: gateway.get("/health/ready").json()["degraded"], "the refusal")
         assert "HOOK_SECRET" in state
         assert "canary-in-the-path" not in gateway.log
 
@@ -158,7 +156,7 @@ def test_a_webhook_is_added_while_running(tmp_path: Path, faulty_server: FaultyS
         _, secret = admin.key(budgets=[{"period": "total", "amount_usd": "0.0006"}])
         _spend_all(gateway, secret)
         gateway.configure(_settings(faulty_server, f"{receiver.address}/hook"))
-        awaited(lambda: True if "configuration loaded" in gateway.log else None, "the reload")
+        awaited(lambda: "configuration loaded" in gateway.log, "the reload")
         assert _ask(gateway, secret).status_code == 402
-        awaited(lambda: receiver.messages or None, "the event")
+        awaited(lambda: receiver.messages, "the event")
     assert receiver.messages[0].json["type"] == "budget.exhausted"

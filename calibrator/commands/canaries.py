@@ -16,10 +16,9 @@ from calibrator.guarding.evidence import HARM, NO_WORSE, Evidence
 from gateway.commands.output import json_option, print_json
 from gateway.domain.rollout import CanaryStanding
 from gateway.store.canary_evidence import CanaryEvidence, CanaryProgress
-from gateway.store.changes import Changes
-from gateway.store.connections import Connections
 from gateway.store.profiles import Profiles
 from gateway.store.rollouts import Rollouts
+from gateway.store.session import session
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +54,11 @@ def canaries(*, policy: str | None, last: int, as_json: bool) -> None:
 
 
 async def _recent(policy: str | None, last: int) -> list[Shown]:
-    changes, connections = Changes(database()), Connections(database(), most=1)
-    try:
+    async with session(database(), most=1) as (changes, connections):
         names = await Profiles(changes).policies() if policy is None else (policy,)
         rollouts = Rollouts(changes)
         tried = [canary for name in names for canary in await rollouts.canaries(name, limit=last)]
         seen = await CanaryEvidence(connections).find([canary.id for canary in tried])
-    finally:
-        await connections.close()
-        await changes.close()
     return [Shown(each, seen.get(each.id)) for each in sorted(tried, key=lambda canary: -canary.id)]
 
 

@@ -30,9 +30,9 @@ from gateway.settings import Places, Settings, database_url
 from gateway.store.base import Database, locate
 from gateway.store.canary_evidence import Aspect, CanaryEvidence, CanaryProgress, DrawnRequest, JudgedRequest
 from gateway.store.changes import Changes
-from gateway.store.connections import Connections
 from gateway.store.profiles import Profiles
 from gateway.store.rollouts import Rollouts
+from gateway.store.session import session
 from gateway.wiring import SystemClock
 
 SETTLING_S: Final = 60.0
@@ -82,12 +82,8 @@ class Desk:
 @asynccontextmanager
 async def opened(database: Database, clock: Clock) -> AsyncIterator[Desk]:
     """The desk of a database."""
-    changes, connections = Changes(database), Connections(database, most=_CONNECTIONS)
-    try:
+    async with session(database, most=_CONNECTIONS) as (changes, connections):
         yield Desk(changes, Rollouts(changes), Profiles(changes), CanaryEvidence(connections), clock)
-    finally:
-        await connections.close()
-        await changes.close()
 
 
 async def guard(desk: Desk, running: Sequence[CanaryStanding], policies: Mapping[str, InForce]) -> None:

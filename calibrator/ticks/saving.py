@@ -26,9 +26,9 @@ from gateway.policy.ready import ReadyPolicy
 from gateway.settings import Places, Settings, database_url
 from gateway.store.base import Database, locate
 from gateway.store.changes import Changes
-from gateway.store.connections import Connections
 from gateway.store.logged import READ_AT_ONCE, LoggedDecisions, LoggedPart, LoggedPeriod
 from gateway.store.savings import StoredSavings
+from gateway.store.session import session
 from gateway.store.traffic_counts import HOUR_S, hour_of
 from gateway.wiring import SystemClock
 
@@ -66,12 +66,8 @@ class Desk:
 @asynccontextmanager
 async def opened(database: Database) -> AsyncIterator[Desk]:
     """The desk of a database."""
-    changes, connections = Changes(database), Connections(database, most=_CONNECTIONS)
-    try:
+    async with session(database, most=_CONNECTIONS) as (changes, connections):
         yield Desk(changes, StoredSavings(connections), LoggedDecisions(connections))
-    finally:
-        await connections.close()
-        await changes.close()
 
 
 async def estimate(desk: Desk, policies: Mapping[str, InForce], *, now: float, until: float, most: int = MOST) -> None:

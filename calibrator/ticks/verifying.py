@@ -25,9 +25,9 @@ from gateway.ports import Clock
 from gateway.settings import Places, Settings, database_url
 from gateway.store.base import locate
 from gateway.store.changes import Changes
-from gateway.store.connections import Connections
 from gateway.store.outcomes import Outcomes
 from gateway.store.records import Records
+from gateway.store.session import session
 from gateway.store.sinks import open_sink
 from gateway.store.verifications import Answered, Unverified, VerificationClaim, Verifications
 from gateway.wiring import SystemClock
@@ -80,15 +80,13 @@ async def opened(
 ) -> AsyncIterator[Desk]:
     """The desk of this configuration. Raises ConfigurationError where that cannot be."""
     database = locate(database_url(where, settings))
-    changes, connections = Changes(database), Connections(database, most=_CONNECTIONS)
-    records = Records(open_sink(database))
-    try:
-        async with offered(where, settings, environment, changes) as found:
-            yield Desk(Verifications(connections), Outcomes(connections), records, found, clock)
-    finally:
-        await records.close()
-        await connections.close()
-        await changes.close()
+    async with session(database, most=_CONNECTIONS) as (changes, connections):
+        records = Records(open_sink(database))
+        try:
+            async with offered(where, settings, environment, changes) as found:
+                yield Desk(Verifications(connections), Outcomes(connections), records, found, clock)
+        finally:
+            await records.close()
 
 
 async def verify(desk: Desk, asked: Mapping[str, VerifyDocument]) -> None:

@@ -20,10 +20,10 @@ from gateway.errors import Conflict
 from gateway.settings import Places, Settings, database_url
 from gateway.store.base import Database, locate
 from gateway.store.category_mix import category_mix
-from gateway.store.changes import Changes
 from gateway.store.connections import Connections
 from gateway.store.outcomes import Outcomes
 from gateway.store.rollouts import Rollouts
+from gateway.store.session import session
 
 _WEEK_S: Final = 7 * 86_400.0
 _LONGEST_S: Final = 2 * _WEEK_S
@@ -52,12 +52,8 @@ class Desk:
 @asynccontextmanager
 async def opened(database: Database) -> AsyncIterator[Desk]:
     """The desk of a database."""
-    changes, connections = Changes(database), Connections(database, most=_CONNECTIONS)
-    try:
+    async with session(database, most=_CONNECTIONS) as (changes, connections):
         yield Desk(connections, Rollouts(changes))
-    finally:
-        await connections.close()
-        await changes.close()
 
 
 async def watch(desk: Desk, *, now: float, until: float) -> None:

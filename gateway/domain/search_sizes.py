@@ -21,6 +21,8 @@ class Range(NamedTuple):
     most: int
 
 
+DRIVEN: Final = frozenset({"draft", "step", "carries"})
+"""Parameters of an arm that the driver heeds; its strategy does not know them."""
 SIZE: Final = Range(1, LARGEST)
 COUNT: Final = Range(0, LARGEST)
 """A size that may be nothing at all."""

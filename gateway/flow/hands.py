@@ -107,7 +107,8 @@ class SearchHands:
         left = drawer.terms.max_tokens - tokens_before
         if left < 1:
             return Finished(Candidate(launch.draw, "", 0, is_truncated=True))
-        launch = replace(launch, max_tokens=min(launch.max_tokens, left))
+        if left < launch.max_tokens:
+            launch = replace(launch, max_tokens=left)
 
         def on_step(text: str, tokens: int) -> None:
             self._texts[launch.draw] = before + text

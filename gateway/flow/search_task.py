@@ -16,7 +16,7 @@ from gateway.domain.chat import Conversation, Role, Text
 from gateway.domain.effort import OFF
 from gateway.domain.model import Model
 from gateway.domain.prediction import Anchor
-from gateway.domain.search_sizes import BY_STEPS, GROWING, NEEDS_VERIFIER, SIZES
+from gateway.domain.search_sizes import BY_STEPS, DRIVEN, GROWING, NEEDS_VERIFIER, SIZES
 from gateway.domain.verification import Problem
 from gateway.errors import Unavailable
 from gateway.flow.chat_draw import ChatWriter
@@ -35,8 +35,6 @@ from gateway.search.protocol import DRAFT, MAIN, Ceilings, Search, Task, Terms, 
 from gateway.search.schedule import Schedule, schedule_for
 from gateway.search.steps import Boundary, boundary_of
 
-_OURS: Final = frozenset({"draft", "step", "carries"})
-"""Of an arm's parameters those that are for the driver, not for the strategy."""
 _REJECTS: Final = frozenset({"reject_below", "reject_quantile"})
 """What makes a search stop chains on their way."""
 _CHOOSES_ANSWERS: Final = frozenset({Strategy.VOTE, Strategy.BEST_OF_N, Strategy.CASCADE})
@@ -133,7 +131,7 @@ class _Desk:
     async def single(self, arm: Arm, role: str) -> _Run:
         """The search of an arm with a model of its own."""
         parameters = dict(arm.parameters)
-        chosen = {name: value for name, value in parameters.items() if name not in _OURS}
+        chosen = {name: value for name, value in parameters.items() if name not in DRIVEN}
         strategy = entry(arm.strategy)
         if chosen.get("schedule", "auto") == "auto" and arm.strategy in {Strategy.VOTE, Strategy.BEST_OF_N}:
             chosen["schedule"] = self._schedule(arm).value

@@ -52,6 +52,8 @@ class Draw:
     candidate: Candidate | None = None
     answer: str | None = None
     """The final answer of a whole chain; None for one without."""
+    is_marked: bool = False
+    """Whether the chain's text marks its answer as such."""
     scores: tuple[float, ...] = ()
     score: float | None = None
     """The chain's score as the verifier gives it, aggregated; only its order means something."""
@@ -331,7 +333,7 @@ class Board:
         draw.candidate = spent
         draw.state = _State.OPEN if isinstance(event, protocol.StepEnded) else _State.WHOLE
         if draw.is_whole:
-            draw.answer = _answer(draw, spent)
+            draw.answer, draw.is_marked = _answer(draw, spent)
         return True
 
     def _scored(self, draw: Draw, scores: tuple[float, ...], cost: int | None) -> bool:
@@ -355,11 +357,10 @@ class Board:
         self.accounts.running += change
 
 
-def _answer(draw: Draw, candidate: Candidate) -> str | None:
+def _answer(draw: Draw, candidate: Candidate) -> tuple[str | None, bool]:
     if candidate.answer is not None:
-        return candidate.answer
-    found = find(draw.text, is_cut=candidate.is_truncated)
-    return None if found is None else found.answer
+        return candidate.answer, False
+    return find(draw.text, is_cut=candidate.is_truncated) or (None, False)
 
 
 def _rank(draw: Draw) -> tuple[bool, bool, float, bool, bool, DrawId]:

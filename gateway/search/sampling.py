@@ -88,9 +88,7 @@ def _known(board: Board, progress: _Progress) -> int:
     return sum(draw.is_settled or draw in progress.dropped for draw in board.draws)
 
 
-def _launch(
-    board: Board, sampling: Sampling, progress: _Progress, needed: Callable[[int], int] | None
-) -> Moves[None]:
+def _launch(board: Board, sampling: Sampling, progress: _Progress, needed: Callable[[int], int] | None) -> Moves[None]:
     known, planned = _known(board, progress), _planned(sampling, progress)
     wanted = stage(sampling.schedule, known, planned, None if needed is None else needed(planned - known))
     while len(board.draws) < wanted:

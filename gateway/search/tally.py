@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.search.answers import find
 from gateway.search.board import Board, Draw
 from gateway.search.equivalence import Meaning, meaning, same
 from gateway.search.stopping import Standing
@@ -78,6 +77,5 @@ class Tally:
 
 
 def _shown_first(draw: Draw) -> tuple[float, bool, int]:
-    found = find(draw.text)
     score = float("-inf") if draw.score is None else draw.score
-    return (-score, not (found is not None and found.is_marked), draw.id)
+    return (-score, not draw.is_marked, draw.id)

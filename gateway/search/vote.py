@@ -60,17 +60,21 @@ def vote(board: Board, config: Vote) -> Moves[Winner]:
         is_scored=config.weighted,
     )
 
+    hears_all = config.stop is Stop.NEVER and config.futile_after is None
+
     def standing(left: int) -> Standing:
         return Tally(board, done(board), is_weighted=config.weighted).standing(left)
 
     def is_over(left: int) -> bool:
+        if hears_all:
+            return left == 0
         now = standing(left)
         return is_decided(config.stop, now, config.confidence) or is_futile(now, config.futile_after)
 
-    yield from sample(
-        board,
-        sampling,
-        is_decided=is_over,
-        needed=lambda left: draws_needed(config.stop, standing(left), config.confidence, config.futile_after),
-    )
+    def needed(left: int) -> int:
+        if hears_all:
+            return left
+        return draws_needed(config.stop, standing(left), config.confidence, config.futile_after)
+
+    yield from sample(board, sampling, is_decided=is_over, needed=needed)
     return elect(board, board.draws, is_weighted=config.weighted)

@@ -21,6 +21,7 @@ from gateway.domain.rollout import CanaryStanding
 from gateway.store.calibration_tables import canaries, canary_conversations, canary_evidence, outcomes
 from gateway.store.conflicts import KeepingInsert
 from gateway.store.connections import Connections
+from gateway.store.pages import pages
 from gateway.store.tables import requests
 
 _READ_AT_ONCE: Final = 5_000
@@ -149,20 +150,12 @@ class CanaryEvidence:
             _drawn(canary, *order)
             .join(outcomes, requests.c.id == outcomes.c.request_id)
             .where(outcomes.c.at < until, _may_speak())
-            .order_by(*order)
-            .limit(size)
         )
-        following = statement.where(outcomes.c.at >= since)
-        while True:
+        async for rows in pages(self._connections, statement, order, size=size, first=outcomes.c.at >= since):
+            found = {row.id: row._mapping for row in rows}
             async with self._connections.reading() as connection:
-                rows = (await connection.execute(following)).mappings().all()
-                found = {row["id"]: row for row in rows}
-                said = await self._said(connection, found, until) if found else {}
-            if found:
-                yield [JudgedRequest(_request(row), tuple(said[key]), row["at"]) for key, row in found.items()]
-            if len(rows) < size:
-                return
-            following = statement.where(tuple_(*order) > tuple(rows[-1][column.name] for column in order))
+                said = await self._said(connection, found, until)
+            yield [JudgedRequest(_request(row), tuple(said[key]), row["at"]) for key, row in found.items()]
 
     async def served(self, canary: CanaryStanding, *, since: float, until: float, limit: int) -> Sequence[DrawnRequest]:
         """The first requests of a canary's policy that began in a period; ``until`` is exclusive."""

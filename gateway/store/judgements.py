@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 
 from gateway.store.calibration_tables import outcomes
 from gateway.store.connections import Connections
+from gateway.store.pages import pages
 from gateway.store.tables import requests
 from gateway.store.verifications import CALIBRATOR
 
@@ -44,17 +45,9 @@ class Judgements:
         """Those on requests of a policy that began in a period, so many at a time, each part by a short query."""
         verdict = outcomes.c
         order = (verdict.started_at, verdict.request_id, verdict.source)
-        statement = _statement(policy).where(verdict.started_at < until).order_by(*order).limit(size)
-        following = statement.where(verdict.started_at >= since)
-        while True:
-            async with self._connections.reading() as connection:
-                rows = (await connection.execute(following)).all()
-            if rows:
-                yield [Judgement(row.source.removeprefix(VERIFIER), row.arm, row.score, row.truth) for row in rows]
-            if len(rows) < size:
-                return
-            last = rows[-1]
-            following = statement.where(tuple_(*order) > (last.started_at, last.request_id, last.source))
+        statement = _statement(policy).where(verdict.started_at < until)
+        async for rows in pages(self._connections, statement, order, size=size, first=verdict.started_at >= since):
+            yield [Judgement(row.source.removeprefix(VERIFIER), row.arm, row.score, row.truth) for row in rows]
 
 
 def _statement(policy: str) -> Any:

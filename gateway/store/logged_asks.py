@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, select, tuple_
+from sqlalchemy import ColumnElement, select
 
 from gateway.domain.chat import Dialect
 from gateway.domain.key import Key
 from gateway.domain.record import Result
 from gateway.store.connections import Connections
+from gateway.store.located import TEXT_OF_REQUEST, near
+from gateway.store.pages import pages
 from gateway.store.tables import keys, request_texts, requests, teams
 from gateway.store.tenancy_rows import read_keys, read_teams
 
@@ -65,21 +67,12 @@ class LoggedAsks:
         odd = tuple(facts[name].as_boolean() for name in ("tools", "images", "schema", "tool_turn"))
         statement = (
             select(*order, columns.key_id, columns.category, columns.difficulty, facts["confidence"].as_float(), *odd)
-            .join(request_texts, _TOGETHER)
+            .join(request_texts, TEXT_OF_REQUEST)
             .where(columns.started_at >= since, columns.started_at < until, columns.policy == policy)
             .where(columns.result == Result.ANSWERED.value, columns.model_asked.not_like(_ARMS))
-            .order_by(*order)
-            .limit(size)
         )
-        following = statement
-        while True:
-            async with self._connections.reading() as connection:
-                rows = (await connection.execute(following)).all()
-            if rows:
-                yield [KnownAsk(row[1], row[2], row[3], row[4], row[5], is_plain=not any(row[6:])) for row in rows]
-            if len(rows) < size:
-                return
-            following = statement.where(tuple_(*order) > (rows[-1].started_at, rows[-1].id))
+        async for rows in pages(self._connections, statement, order, size=size):
+            yield [KnownAsk(row[1], row[2], row[3], row[4], row[5], is_plain=not any(row[6:])) for row in rows]
 
     async def texts(self, ids: Sequence[str]) -> AsyncIterator[Sequence[AskText]]:
         """The texts of these asks in this order, a few at a time; those that are deleted by now are left out."""
@@ -90,8 +83,8 @@ class LoggedAsks:
             wanted = ids[start : start + _TEXTS_AT_ONCE]
             statement = (
                 select(columns.id, *chosen, confidence, request_texts.c.request)
-                .join(request_texts, _TOGETHER)
-                .where(columns.id.in_(wanted))
+                .join(request_texts, TEXT_OF_REQUEST)
+                .where(columns.id.in_(wanted), *near(wanted))
             )
             async with self._connections.reading() as connection:
                 rows = {row.id: row for row in (await connection.execute(statement)).all()}
@@ -116,8 +109,3 @@ class LoggedAsks:
             )
             for each in issued
         }
-
-
-_TOGETHER: Final = and_(
-    request_texts.c.started_at == requests.c.started_at, request_texts.c.request_id == requests.c.id
-)

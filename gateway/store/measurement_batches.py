@@ -17,6 +17,7 @@ from gateway.domain.money import Usd, from_nanos
 from gateway.store.base import Unstorable
 from gateway.store.calibration_tables import measurement_batches, measurement_holds
 from gateway.store.connections import Connections
+from gateway.store.located import near
 from gateway.store.measurements import hold_row, reserve
 from gateway.store.tables import requests
 
@@ -82,8 +83,10 @@ class MeasurementBatches:
         columns = requests.c
         found: dict[str, Usd | None] = {}
         for start in range(0, len(request_ids), _AT_ONCE):
-            chosen = columns.id.in_(request_ids[start : start + _AT_ONCE])
-            statement = select(columns.id, columns.cost_nanos, columns.is_cost_complete).where(chosen)
+            wanted = request_ids[start : start + _AT_ONCE]
+            statement = select(columns.id, columns.cost_nanos, columns.is_cost_complete).where(
+                columns.id.in_(wanted), *near(wanted)
+            )
             async with self._connections.reading() as connection:
                 for name, nanos, is_complete in await connection.execute(statement):
                     found[name] = from_nanos(nanos) if is_complete else None

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import Row, delete, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.experiment import CellProgress, Measurement, MeasurementHold, Refusal
@@ -21,6 +21,7 @@ from gateway.store.base import Unstorable
 from gateway.store.calibration_tables import experiments, measurement_holds, measurements
 from gateway.store.conflicts import KeepingInsert
 from gateway.store.connections import Connections
+from gateway.store.pages import pages
 
 _WRITTEN_AT_ONCE = 1_000
 _READ_AT_ONCE = 10_000
@@ -107,21 +108,9 @@ class Measurements:
     async def batches(self, experiment_id: str, *, size: int = _READ_AT_ONCE) -> AsyncIterator[Sequence[Measurement]]:
         """All measurements of a run, by item and arm, so many at a time: each read by a short query of its own."""
         columns = measurements.c
-        statement = (
-            select(measurements)
-            .where(columns.experiment_id == experiment_id)
-            .order_by(columns.item, columns.arm)
-            .limit(size)
-        )
-        following = statement
-        while True:
-            async with self._connections.reading() as connection:
-                rows = (await connection.execute(following)).all()
-            if rows:
-                yield [_measurement(row) for row in rows]
-            if len(rows) < size:
-                return
-            following = statement.where(tuple_(columns.item, columns.arm) > (rows[-1].item, rows[-1].arm))
+        statement = select(measurements).where(columns.experiment_id == experiment_id)
+        async for rows in pages(self._connections, statement, (columns.item, columns.arm), size=size):
+            yield [_measurement(row) for row in rows]
 
     async def _reason(self, wanted: MeasurementHold) -> Refusal:
         async with self._connections.reading() as connection:

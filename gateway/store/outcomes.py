@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, func, or_, select, tuple_
+from sqlalchemy import RowMapping, and_, func, or_, select
 
 from gateway.domain.money import Usd, from_nanos
 from gateway.domain.outcome import MOST_SOURCES, Outcome
@@ -19,6 +19,7 @@ from gateway.errors import Conflict
 from gateway.store.calibration_tables import outcomes
 from gateway.store.conflicts import KeepingInsert, ReplacingInsert
 from gateway.store.connections import Connections
+from gateway.store.pages import pages
 from gateway.store.tables import requests
 
 _READ_AT_ONCE = 5_000
@@ -94,16 +95,9 @@ class Outcomes:
         no outcome can come in before it any more.
         """
         order = (outcomes.c.at, outcomes.c.request_id, outcomes.c.source, outcomes.c.key_id)
-        statement = _judged(policy).where(outcomes.c.at < until).order_by(*order).limit(size)
-        following = statement.where(outcomes.c.at >= since)
-        while True:
-            async with self._connections.reading() as connection:
-                rows = (await connection.execute(following)).mappings().all()
-            if rows:
-                yield [_to_judged(row) for row in rows]
-            if len(rows) < size:
-                return
-            following = statement.where(tuple_(*order) > tuple(rows[-1][column.name] for column in order))
+        statement = _judged(policy).where(outcomes.c.at < until)
+        async for rows in pages(self._connections, statement, order, size=size, first=outcomes.c.at >= since):
+            yield [_to_judged(row._mapping) for row in rows]
 
 
 def _of_request(request_id: str, begun_at: float) -> tuple[Any, ...]:

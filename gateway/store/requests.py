@@ -13,23 +13,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, case, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway.domain.identity import id_time
 from gateway.domain.money import Usd, from_nanos
 from gateway.domain.plan import Plan
 from gateway.domain.record import RequestRecord, Result
 from gateway.store.base import Database, open_async, translating
 from gateway.store.columns import UtcDay
+from gateway.store.located import near
 from gateway.store.rows import to_plan, to_record
 from gateway.store.tables import draws, keys, request_texts, requests
 
 _READING_CONNECTIONS = 4
-_IDS_AGE_S = 3_600.0
-"""By far more than lies between a request's start and its id, which are made together."""
-_LATEST_ID = 250_000_000_000.0
-"""In the year 9892: what an id can say beyond the last moment that a database knows, no request has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +138,7 @@ class Requests:
             return None
         async with self._connection() as connection:
             wanted = select(requests).where(requests.c.id == identity)
-            request = (await connection.execute(wanted.where(*_near(identity)))).mappings().first()
+            request = (await connection.execute(wanted.where(*near([identity])))).mappings().first()
             if request is None:
                 return None
             calls = await connection.execute(
@@ -272,14 +268,6 @@ def _belongs(table: Table, started_at: float, request_id: str) -> ColumnElement[
     return and_(table.c.started_at == started_at, table.c.request_id == request_id)
 
 
-def _near(request_id: str) -> list[ColumnElement[bool]]:
-    """When a request with this id began, as far as the id tells: so that a day is looked at, and not every one."""
-    made_at = id_time(request_id)
-    if made_at is None or made_at > _LATEST_ID:
-        return []
-    return [requests.c.started_at.between(made_at - _IDS_AGE_S, made_at + _IDS_AGE_S)]
-
-
 def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
     columns = requests.c
     equal = {
@@ -295,8 +283,9 @@ def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
     if chosen.team_id is not None:
         conditions.append(columns.key_id.in_(select(keys.c.id).where(keys.c.team_id == chosen.team_id)))
     if chosen.after is not None:
-        last = select(columns.started_at).where(columns.id == chosen.after, *_near(chosen.after)).scalar_subquery()
-        conditions.append(or_(columns.started_at < last, and_(columns.started_at == last, columns.id < chosen.after)))
+        last = select(columns.started_at).where(columns.id == chosen.after, *near([chosen.after])).scalar_subquery()
+        # The first says the same again, for partitions to be passed over: PostgreSQL does not by a row's comparison.
+        conditions += [columns.started_at <= last, tuple_(columns.started_at, columns.id) < (last, chosen.after)]
     if chosen.since is not None:
         conditions.append(columns.started_at >= chosen.since)
     if chosen.until is not None:

@@ -6,18 +6,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import select
 
-from gateway.domain.identity import id_time
 from gateway.domain.search_record import SearchRecord
 from gateway.store.connections import Connections
+from gateway.store.located import TEXT_OF_REQUEST, near
 from gateway.store.rows import to_search
 from gateway.store.tables import request_texts, requests
 
 _READ_AT_ONCE: Final = 100
 """The texts of a search's draws may be megabytes long together."""
-_IDS_AGE_S: Final = 3_600.0
-"""By far more than lies between a request's start and its id, which are made together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +42,8 @@ class StoredSearches:
             wanted = ids[start : start + _READ_AT_ONCE]
             statement = (
                 select(columns.id, columns.search, columns.plan["arm"]["parameters"], request_texts.c.draws)
-                .join(request_texts, _TOGETHER)
-                .where(columns.id.in_(wanted), columns.search.is_not(None), *_near(wanted))
+                .join(request_texts, TEXT_OF_REQUEST)
+                .where(columns.id.in_(wanted), columns.search.is_not(None), *near(wanted))
             )
             async with self._connections.reading() as connection:
                 rows = (await connection.execute(statement)).all()
@@ -56,20 +54,7 @@ class StoredSearches:
         found = 0
         for start in range(0, len(ids), _READ_AT_ONCE):
             wanted = ids[start : start + _READ_AT_ONCE]
-            statement = select(requests.c.id).where(requests.c.id.in_(wanted), *_near(wanted))
+            statement = select(requests.c.id).where(requests.c.id.in_(wanted), *near(wanted))
             async with self._connections.reading() as connection:
                 found += len((await connection.execute(statement)).all())
         return len(ids) - found
-
-
-_TOGETHER: Final = and_(
-    request_texts.c.started_at == requests.c.started_at, request_texts.c.request_id == requests.c.id
-)
-
-
-def _near(ids: Sequence[str]) -> list[ColumnElement[bool]]:
-    """When requests with these ids began, as far as the ids tell: so that some days are looked at, and not all."""
-    times = [made_at for each in ids if (made_at := id_time(each)) is not None]
-    if len(times) < len(ids):
-        return []
-    return [requests.c.started_at.between(min(times) - _IDS_AGE_S, max(times) + _IDS_AGE_S)]

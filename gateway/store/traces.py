@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, select
 
 from gateway.domain.chat import Dialect
 from gateway.domain.record import Result, StoredText
 from gateway.domain.search_record import SearchRecord
 from gateway.store.connections import Connections
+from gateway.store.located import TEXT_OF_REQUEST
 from gateway.store.logged import Label, LoggedPeriod, read_labels
+from gateway.store.pages import pages
 from gateway.store.rows import to_search
 from gateway.store.tables import request_texts, requests
 
@@ -49,29 +51,17 @@ class Traces:
 
     async def count(self, period: LoggedPeriod) -> int:
         """How many there are."""
-        statement = select(func.count()).select_from(requests.join(request_texts, _TOGETHER)).where(*_of(period))
+        statement = select(func.count()).select_from(requests.join(request_texts, TEXT_OF_REQUEST)).where(*_of(period))
         async with self._connections.reading() as connection:
             return int(await connection.scalar(statement) or 0)
 
     async def parts(self, period: LoggedPeriod, *, size: int = _READ_AT_ONCE) -> AsyncIterator[Sequence[StoredTrace]]:
         """The traces of a period, so many at a time."""
         order = (requests.c.started_at, requests.c.id)
-        statement = _traces(period).order_by(*order).limit(size)
-        following = statement
-        while True:
+        async for rows in pages(self._connections, _traces(period), order, size=size):
             async with self._connections.reading() as connection:
-                rows = (await connection.execute(following)).all()
                 labels = await read_labels(connection, {row.id: row.key_id for row in rows})
-            if rows:
-                yield [_trace(row, [label for label in labels if label.request_id == row.id]) for row in rows]
-            if len(rows) < size:
-                return
-            following = statement.where(tuple_(*order) > (rows[-1].started_at, rows[-1].id))
-
-
-_TOGETHER: Final = and_(
-    request_texts.c.started_at == requests.c.started_at, request_texts.c.request_id == requests.c.id
-)
+            yield [_trace(row, [label for label in labels if label.request_id == row.id]) for row in rows]
 
 
 def _of(period: LoggedPeriod) -> list[ColumnElement[bool]]:
@@ -102,7 +92,7 @@ def _traces(period: LoggedPeriod) -> Select[*tuple[Any, ...]]:
             texts.answer,
             texts.draws,
         )
-        .join(request_texts, _TOGETHER)
+        .join(request_texts, TEXT_OF_REQUEST)
         .where(*_of(period))
     )
 

@@ -6,10 +6,20 @@ category or model that was in it, and never one for each combination of them.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text, Uuid
 
 from gateway.store.base import metadata
 from gateway.store.columns import Document, UtcTime
+
+
+def _sums() -> list[Column[Any]]:
+    """What is summed of an hour or a minute; the last two are histograms, as in ``gateway/domain/spread.py``."""
+    names = ("count", "unpriced", "cost_nanos", "prompt_tokens", "output_tokens")
+    sums: list[Column[Any]] = [Column(name, BigInteger, nullable=False) for name in names]
+    return [*sums, *(Column(name, Document, nullable=False) for name in ("total_s", "first_byte_s"))]
+
 
 traffic_hours = Table(
     "traffic_hours",
@@ -19,17 +29,10 @@ traffic_hours = Table(
     Column("place", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("result", Text, primary_key=True),
-    Column("count", BigInteger, nullable=False),
-    Column("unpriced", BigInteger, nullable=False),
-    Column("cost_nanos", BigInteger, nullable=False),
-    Column("prompt_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("total_s", Document, nullable=False),
-    Column("first_byte_s", Document, nullable=False),
+    *_sums(),
 )
 """What began in an hour, counted once by each facet (``gateway/store/rollups.py`` lists them) and by how it ended.
-``place`` is the policy of an arm and the upstream of a model. The last two are histograms: counts by the number of
-a bucket of ``gateway/domain/spread.py``."""
+``place`` is the policy of an arm and the upstream of a model."""
 
 traffic_minutes = Table(
     "traffic_minutes",
@@ -39,13 +42,7 @@ traffic_minutes = Table(
     Column("place", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("result", Text, primary_key=True),
-    Column("count", BigInteger, nullable=False),
-    Column("unpriced", BigInteger, nullable=False),
-    Column("cost_nanos", BigInteger, nullable=False),
-    Column("prompt_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("total_s", Document, nullable=False),
-    Column("first_byte_s", Document, nullable=False),
+    *_sums(),
 )
 """The same of each minute of the hours in ``traffic_open_hours``: what is taken away from an hour when one of its
 minutes is counted anew."""

@@ -20,6 +20,7 @@ from gateway.domain.record import Result
 from gateway.store.calibration_tables import outcomes, verifications
 from gateway.store.conflicts import KeepingInsert
 from gateway.store.connections import Connections
+from gateway.store.located import TEXT_OF_REQUEST
 from gateway.store.tables import request_texts, requests
 
 CALIBRATOR: Final = "calibrator"
@@ -140,7 +141,7 @@ class Verifications:
         asked = (columns.started_at, columns.id, columns.key_id, columns.dialect, columns.is_stream)
         statement = (
             select(*asked, texts.request, texts.answer)
-            .join(request_texts, and_(texts.started_at == columns.started_at, texts.request_id == columns.id))
+            .join(request_texts, TEXT_OF_REQUEST)
             .where(_among(chosen), is_observed.is_not(True), ~_has_outcome(chosen, source))
             .order_by(columns.started_at, columns.id)
         )

@@ -90,7 +90,7 @@ def _laid(weights: Path, folder: Path) -> Iterator[Bed]:
     with laid(weights, folder, models=("small",), flags=_GREEDY) as bed:
         bed.put_in_force(policy.document())
         bed.gateway.configure(policy.configuration({name: each.address for name, each in bed.servers.items()}))
-        awaited(lambda: _is_priced(bed) or None, "the prices of this benchmark")
+        awaited(lambda: _is_priced(bed), "the prices of this benchmark")
         yield bed
 
 
@@ -140,7 +140,7 @@ def _send(bed: Bed, folder: Path, traffic: Sequence[Asked], version: int | None)
     Both ways take turns, part by part, so that they have had nearly the same problems whenever it is broken off.
     """
     if version is not None:
-        awaited(lambda: _is_in_force(bed, traffic[0], version) or None, f"version {version} of the profile")
+        awaited(lambda: _is_in_force(bed, traffic[0], version), f"version {version} of the profile")
     keys = {name: bed.new_key() for name in _WAYS}
     for start in range(0, len(traffic), _PART):
         for name, model in _WAYS.items():

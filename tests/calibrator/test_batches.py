@@ -9,9 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -159,18 +158,10 @@ def _begun(gateway: GatewayProcess, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def _until(find: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 60
-    while not (found := find()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
-
-
 def _killed(gateway: GatewayProcess, gpt: Scripted) -> str:
     """Begin a run, and kill its process when both of its batches are at the provider; its id."""
     with _begun(gateway, "--policy", "work") as process:
-        _until(lambda: len(gpt.batches) >= 2)
+        awaited(lambda: len(gpt.batches) >= 2, "both batches", within_s=60)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     (run,) = _json(_ponder(gateway, "runs", "--json"))
@@ -204,7 +195,7 @@ def test_what_a_batch_leaves_is_asked_live(tmp_path: Path, gpt: Scripted) -> Non
         assert set(Counter(gpt.asked).values()) == {1}
         count = "select count(*) from draws"
         calls = len(gpt.batched) - 2 + gpt.live
-        awaited(lambda: _rows(gateway, count)[0][0] == calls or None, "every call on record")
+        awaited(lambda: _rows(gateway, count)[0][0] == calls, "every call on record")
         tiers = Counter(tier for (tier,) in _rows(gateway, "select service_tier from draws"))
         assert tiers["batch"] == len(gpt.batched) - 2
         assert Decimal(said["spent_usd"]) == from_nanos(
@@ -219,7 +210,7 @@ def test_what_has_waited_too_long_is_asked_live(tmp_path: Path) -> None:
         _rows(gateway, "update experiments set owner = null, lease_until = null, created_at = '2026-01-01 00:00:00'")
         gpt.left_out = set(range(100))
         with _begun(gateway, "--resume", run_id, "--json") as process:
-            _until(lambda: {each["status"] for each in gpt.batches.values()} == {"cancelling"})
+            awaited(lambda: {each["status"] for each in gpt.batches.values()} == {"cancelling"}, "both cancelled")
             gpt.finish()
             said, _ = process.communicate(timeout=90)
         assert len(gpt.batches) == 2

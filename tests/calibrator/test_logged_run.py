@@ -61,7 +61,7 @@ def _site(home: Path, document: dict[str, Any]) -> Iterator[tuple[GatewayProcess
             for number in range(ASKS):
                 _ask(gateway, number)
             count = "select count(*) from request_texts"
-            awaited(lambda: _rows(gateway, count)[0][0] == ASKS or None, "the traffic on record")
+            awaited(lambda: _rows(gateway, count)[0][0] == ASKS, "the traffic on record")
             server.asked.clear()
             yield gateway, server
 

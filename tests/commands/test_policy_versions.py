@@ -32,7 +32,7 @@ def _load(ponder: Administered, name: str, deadline_s: int, *, versions: int) ->
         result = ponder("policy", "versions", name)
         return len(result.output.splitlines()) - 1 if result.exit_code == 0 else 0
 
-    awaited(lambda: count() == versions or None, "the version")
+    awaited(lambda: count() == versions, "the version")
 
 
 def test_a_policy_is_rolled_back_and_released(ponder: Administered) -> None:

@@ -71,7 +71,7 @@ def test_a_key_is_taken_up_changed_and_removed_while_running(gateway: GatewayPro
     admin.done("PUT", "/provider-keys/acme", {"key": WRONG})
     assert "does not accept the gateway's credentials" in _wait_for(gateway, 502).text
     admin.done("DELETE", "/provider-keys/acme")
-    awaited(lambda: True if "has no key" in _ask(gateway, "acme").text else None, "the removal")
+    awaited(lambda: "has no key" in _ask(gateway, "acme").text, "the removal")
     assert _ask(gateway, "other").status_code == 200
 
 
@@ -79,7 +79,7 @@ def test_a_changed_key_is_taken_up_beside_a_broken_file(gateway: GatewayProcess)
     """A fault in ponder.yaml does not keep a leaked key in use: a new one is taken up by the old configuration."""
     admin = Administrator.of_home(gateway.address, gateway.home)
     gateway.configure("models: [")
-    awaited(lambda: True if "the old one serves" in str(_degraded(gateway)) else None, "the refused file")
+    awaited(lambda: "the old one serves" in str(_degraded(gateway)), "the refused file")
     admin.done("PUT", "/provider-keys/acme", {"key": provider.KEY})
     _wait_for(gateway, 200)
     assert "the old one serves" in str(_degraded(gateway))
@@ -93,7 +93,7 @@ def test_no_stored_key_comes_out_in_clear(tmp_path: Path, settings: dict[str, An
         told.append(admin.ask("PUT", "/provider-keys/acme", {"key": WRONG}).text)
         told.append(admin.ask("PUT", "/provider-keys/acme", {"key": WRONG, "more": WRONG}).text)
         told.append(admin.ask("PUT", "/provider-keys/acme", {"key": f"{WRONG} {WRONG}"}).text)
-        awaited(lambda: True if "credentials" in _ask(gateway, "acme").text else None, "the refusal of the provider")
+        awaited(lambda: "credentials" in _ask(gateway, "acme").text, "the refusal of the provider")
         log = gateway.log
     with GatewayProcess(tmp_path, settings, {"OTHER_KEY": provider.KEY}) as gateway:
         admin = Administrator.of_home(gateway.address, gateway.home)

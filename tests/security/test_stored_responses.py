@@ -64,7 +64,7 @@ def _tenants(pair: tuple[GatewayProcess, GatewayProcess]) -> tuple[str, str]:
 
 def _await_key(gateway: GatewayProcess, secret: str) -> None:
     headers = {"authorization": f"Bearer {secret}"}
-    awaited(lambda: httpx.get(f"{gateway.address}/v1/models", headers=headers).is_success or None, "the key")
+    awaited(lambda: httpx.get(f"{gateway.address}/v1/models", headers=headers).is_success, "the key")
 
 
 def test_a_response_is_continued_by_its_key_at_every_gateway(

@@ -10,8 +10,6 @@ import asyncio
 import socket
 import sys
 from enum import StrEnum
-from types import TracebackType
-from typing import Self
 
 import uvloop
 
@@ -29,25 +27,16 @@ class Way(StrEnum):
     SILENCE = "silence"
 
 
-class Relay:
+class Relay(Obedient):
     """A relay as a process of its own."""
 
     def __init__(self, target: str) -> None:
         self.port = free_port()
-        self._process = Obedient(__spec__.name, str(self.port), target)
+        super().__init__(__spec__.name, str(self.port), target)
 
     def set(self, way: Way) -> None:
         """Do this from now on."""
-        self._process.tell(way)
-
-    def __enter__(self) -> Self:
-        self._process.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.__exit__(kind, fault, trace)
+        self.tell(way)
 
 
 class _Relaying:

@@ -12,8 +12,7 @@ import itertools
 import json
 import sys
 from enum import StrEnum
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import httptools
 import orjson
@@ -46,12 +45,12 @@ class Mood(StrEnum):
     CUTS = "cuts"
 
 
-class Provider:
+class Provider(Obedient):
     """The provider as a process of its own."""
 
     def __init__(self) -> None:
         self._port = free_port()
-        self._process = Obedient(__spec__.name, str(self._port))
+        super().__init__(__spec__.name, str(self._port))
 
     def address(self, name: str) -> str:
         """The base address of ``steady`` or ``shaky``; ``/v1`` comes below it."""
@@ -59,16 +58,7 @@ class Provider:
 
     def set(self, mood: Mood) -> None:
         """Let the shaky address do so from now on."""
-        self._process.tell(mood)
-
-    def __enter__(self) -> Self:
-        self._process.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.__exit__(kind, fault, trace)
+        self.tell(mood)
 
 
 def _whole(model: str) -> bytes:

@@ -22,9 +22,10 @@ from gateway.store.base import Database, open_async
 from gateway.store.changes import Changes
 from gateway.store.connections import Connections
 from gateway.store.keys import Keys
+from gateway.store.located import near
 from gateway.store.outcomes import Outcomes
 from gateway.store.partitions import AHEAD_DAYS
-from gateway.store.requests import Filter, Requests, _near
+from gateway.store.requests import Filter, Requests
 from gateway.store.retention import Retention
 from gateway.store.sinks import Sink
 from gateway.store.tables import requests
@@ -245,9 +246,9 @@ async def test_a_request_is_looked_for_in_its_day(database: Database, sink: Sink
     found = request(1, started_at=START + 7200)
     await sink.write([found])
     engine = open_async(database, connections=1)
-    wanted = select(requests.c.status).where(requests.c.id == found.id, *_near(found.id))
+    wanted = select(requests.c.status).where(requests.c.id == found.id, *near([found.id]))
     asked = wanted.compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
     plan = await _ask(database, f"EXPLAIN {asked}")
     await engine.dispose()
     assert set(re.findall(r"requests_(?:day_\d+|default)", str(plan))) == {"requests_day_20810825"}
-    assert _near("not a UUIDv7") == []
+    assert near([found.id, "not a UUIDv7"]) == []

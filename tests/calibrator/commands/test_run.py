@@ -9,8 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -57,7 +55,7 @@ def test_the_cheapest_certified_arms_are_published_and_tried(tmp_path: Path) -> 
         assert rule["relative_cost"] == pytest.approx((0.01 + 0.1 + 0.1) / 3, abs=1e-6)
         assert page.read_text("utf-8") == Path(said["reports"][0]).read_text("utf-8")
         assert said["run"] in page.read_text("utf-8")
-        awaited(lambda: _decided(gateway, "easy") == "cheap" or None, "the certified arm")
+        awaited(lambda: _decided(gateway, "easy") == "cheap", "the certified arm")
         assert _decided(gateway, "hard") == "middle"
 
 
@@ -161,20 +159,11 @@ def _broken_off(gateway: GatewayProcess, server: ScriptedServer, by: signal.Sign
     """Begin a run, and end its process while it waits for its first two answers; what it said."""
     server.is_open.clear()
     with _started(gateway, "run", "--policy", "work", "--concurrency", "2") as process:
-        _until(lambda: len(server.asked) >= 2)
+        awaited(lambda: len(server.asked) >= 2, "the first asks", within_s=60)
         process.send_signal(by)
         said, _ = process.communicate()
     server.is_open.set()
     return said
-
-
-def _until(find: Callable[[], Any]) -> Any:
-    """What is found, as soon as it is something; a command needs seconds to start on a busy machine."""
-    end = time.monotonic() + 60
-    while not (found := find()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
 
 
 def test_a_run_whose_process_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -226,7 +215,7 @@ def test_four_processes_measure_one_run_under_one_cap(tmp_path: Path) -> None:
     """No pair is asked twice, and together they spend no more than one of them may."""
     with site(tmp_path, lambda _model, _number: True, items=200, loss_at_most=0.02) as (gateway, server):
         with _started(gateway, "run", "--policy", "work", "--spend-at-most-usd", "0.2", "--json") as first:
-            (run,) = _until(lambda: _json(_ponder(gateway, "runs", "--json")))
+            (run,) = awaited(lambda: _json(_ponder(gateway, "runs", "--json")), "the run", within_s=60)
             others = [_started(gateway, "run", "--resume", run["run"]) for _ in range(3)]
             assert first.wait(90) in (0, 1)
             for each in others:

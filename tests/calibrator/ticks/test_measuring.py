@@ -32,7 +32,7 @@ from gateway.tasks import build
 from tests.calibrator.scripted import ScriptedServer, environment, policy, site
 from tests.store.profiles import document
 from tests.store.tenants import OPERATOR
-from tests.upstreams.gateway_process import GatewayProcess
+from tests.upstreams.gateway_process import GatewayProcess, awaited
 
 DAY_S = 86_400.0
 (MEASURING,) = [each for each in TICKS if each.module == "calibrator.ticks.measuring"]
@@ -195,14 +195,6 @@ def _worker(beside: Site) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def _until(find: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 60
-    while not (found := find()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
-
-
 def test_another_worker_goes_on_for_one_that_was_killed(beside: Site) -> None:
     """A real Celery worker dies in the middle of an answer; what it measured stays, and the run comes to its end."""
     begun = asyncio.run(beside.begun())
@@ -210,7 +202,7 @@ def test_another_worker_goes_on_for_one_that_was_killed(beside: Site) -> None:
     beside.server.is_open.clear()
     app.send_task(MEASURING.name)
     with _worker(beside) as first:
-        _until(lambda: beside.server.asked)
+        awaited(lambda: beside.server.asked, "the first ask", within_s=60)
         first.send_signal(signal.SIGKILL)
     beside.server.is_open.set()
     held = beside.sql("select count(*) from measurement_holds")[0][0]
@@ -223,6 +215,6 @@ def test_another_worker_goes_on_for_one_that_was_killed(beside: Site) -> None:
         return asyncio.run(beside.standing(begun.experiment.id)).state.is_end
 
     with _worker(beside):
-        _until(has_ended)
+        awaited(has_ended, "the end of the run", within_s=60)
     kept = beside.sql("select count(*) from measurements")[0][0]
     assert len(beside.server.asked) == kept + held

@@ -24,7 +24,7 @@ class Versions:
         """Write a version, wait until it is in force and recorded, and return its digest."""
         known = self._digests()
         write_policy(self._folder, self.name, policy_text(self.name, deadline_s=deadline_s))
-        awaited(lambda: self._digests() != known or None, "the version")
+        awaited(lambda: self._digests() != known, "the version")
         return self._digests()[0]
 
     def present(self) -> dict[str, Any]:
