@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, and_, case, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.domain.money import Usd, from_nanos
@@ -284,8 +284,9 @@ def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
         conditions.append(columns.key_id.in_(select(keys.c.id).where(keys.c.team_id == chosen.team_id)))
     if chosen.after is not None:
         last = select(columns.started_at).where(columns.id == chosen.after, *near([chosen.after])).scalar_subquery()
+        place = tuple_(last, literal(chosen.after, columns.id.type))
         # The first says the same again, for partitions to be passed over: PostgreSQL does not by a row's comparison.
-        conditions += [columns.started_at <= last, tuple_(columns.started_at, columns.id) < (last, chosen.after)]
+        conditions += [columns.started_at <= last, tuple_(columns.started_at, columns.id) < place]
     if chosen.since is not None:
         conditions.append(columns.started_at >= chosen.since)
     if chosen.until is not None:
