@@ -115,9 +115,15 @@ def _look_midway(board: Board, sampling: Sampling, progress: _Progress, draw: Dr
         return
     siblings = sorted(progress.midway.values())
     progress.midway[draw.id] = share
-    if _is_hopeless(rejection, share, siblings):
+    if _is_hopeless(rejection, share, siblings) and _is_one_of_several(board, sampling, progress, draw):
         progress.dropped.append(draw)
         yield from board.cancel([draw])
+
+
+def _is_one_of_several(board: Board, sampling: Sampling, progress: _Progress, draw: Draw) -> bool:
+    """Whether another chain has come to its end, or still may: an answer that is likely wrong is better than none."""
+    to_come = sampling.samples + min(len(progress.dropped) + 1, sampling.redraws)
+    return bool(board.whole) or any(each is not draw for each in board.running) or len(board.draws) < to_come
 
 
 def _is_hopeless(rejection: Rejection, share: float, siblings: list[float]) -> bool:

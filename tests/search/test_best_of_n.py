@@ -98,6 +98,17 @@ def test_a_hopeless_chain_is_dropped_and_another_drawn_in_its_place() -> None:
     assert winner.text == "\\boxed{2}"
 
 
+@pytest.mark.parametrize("redraws", [0, 2])
+def test_the_last_hope_is_not_dropped(redraws: int) -> None:
+    """Where all chains score below the threshold, the last of them comes to its end: half a chain is no answer."""
+    judge = scores(dict.fromkeys(range(2 + redraws), 0.1))
+    stand_in = _Reporting(TASK, write=answers(["1", "2", "3", "4"]), judge=judge)
+    parameters = {"samples": 2, "reject_below": 0.3, "reject_after": 1, "redraws": redraws, "schedule": "concurrent"}
+    winner = run("best_of_n", parameters, stand_in)
+    assert stand_in.draws == 2 + redraws
+    assert winner.text == f"\\boxed{{{2 + redraws}}}"
+
+
 @pytest.mark.parametrize(("share", "is_hopeless"), [(0.15, True), (0.25, False), (0.5, False)])
 def test_a_chain_is_compared_with_its_siblings(share: float, is_hopeless: bool) -> None:
     """Below the quantile of at least three siblings a chain is hopeless; fewer are no measure."""
