@@ -358,9 +358,8 @@ class Board:
 
 
 def _answer(draw: Draw, candidate: Candidate) -> tuple[str | None, bool]:
-    if candidate.answer is not None:
-        return candidate.answer, False
-    return find(draw.text, is_cut=candidate.is_truncated) or (None, False)
+    found = find(draw.text, is_cut=candidate.is_truncated) or (None, False)
+    return found if candidate.answer is None else (candidate.answer, found[1])
 
 
 def _rank(draw: Draw) -> tuple[bool, bool, float, bool, bool, DrawId]:

@@ -61,6 +61,16 @@ def test_best_of_n_takes_the_recorded_scores() -> None:
     assert verifier_of([item(["1"])]) is None
 
 
+def test_of_equal_answers_one_that_its_text_marks_stands_for_them() -> None:
+    """Also where traces have the answer beside the text: what is taken for right may differ between the two."""
+    traces = [
+        {"answer": "1", "text": "It may be 1, or not", "tokens": 9, "correct": False},
+        {"answer": "1", "text": "\\boxed{1}", "tokens": 9, "correct": True},
+    ]
+    problem = read_items([json.dumps({"id": "p", "gold": "1", "traces": traces})], "test")[0]
+    assert all(outcome(problem, "vote", {"samples": 2}, seed)[0] for seed in range(6))
+
+
 def test_majority_of_all() -> None:
     """The usual yardstick counts every chain; of equally common answers the first wins."""
     tied = item(["1", "2", "2", "1"])
