@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import openai
-import pytest
 
-from tests.upstreams.anthropic_batches import BatchingAnthropic
 from tests.upstreams.gateway_process import PAUSE_S, GatewayProcess
-from tests.upstreams.openai_batches import BatchingOpenAI
 
 ENDS_S = 40.0
 """A batch is looked at once a second, and takes several steps at a provider."""
 ENDS = {"completed", "failed", "cancelled", "expired"}
 TURNS: Any = [{"role": "user", "content": "Hello"}]
 CHAT = "/v1/chat/completions"
-
-
-@pytest.fixture
-def gpt() -> Iterator[BatchingOpenAI]:
-    """OpenAI with its batches, whose answers come at once."""
-    with BatchingOpenAI() as server:
-        yield server
-
-
-@pytest.fixture
-def claude() -> Iterator[BatchingAnthropic]:
-    """Anthropic with its batches."""
-    with BatchingAnthropic() as server:
-        yield server
 
 
 def client_of(gateway: GatewayProcess, secret: str | None = None) -> openai.OpenAI:

@@ -19,7 +19,7 @@ from tests.upstreams.configuration import SECRETS
 from tests.upstreams.gateway_process import GatewayProcess, awaited
 from tests.upstreams.openai_batches import BatchingOpenAI
 
-pytest_plugins = ("tests.batching",)
+pytest_plugins = ("tests.upstreams.batch_fixtures",)
 
 
 ARMS = """\

@@ -24,7 +24,7 @@ from tests.upstreams.configuration import SECRETS
 from tests.upstreams.gateway_process import GatewayProcess, awaited
 from tests.upstreams.openai_batches import BatchingOpenAI
 
-pytest_plugins = ("tests.batching",)
+pytest_plugins = ("tests.upstreams.batch_fixtures",)
 
 GPT, CLAUDE = "gpt-4.1-mini", "claude-haiku-4-5"
 
