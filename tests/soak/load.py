@@ -219,8 +219,8 @@ class Load:
         due = time.monotonic()
         while not self._stop.is_set():
             due += self._moments.expovariate(rate)
-            if (early_s := due - time.monotonic()) > 0:
-                await asyncio.sleep(early_s)
+            # Also when it is late: whoever looks which gateways are ready must have a turn.
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
             kind = self._moments.choice(_MIX)
             if kind is Kind.BOUNDED and not self.bounded_secrets:
                 kind = Kind.WHOLE
@@ -251,7 +251,8 @@ class Load:
             body = body_of(kind, next(self._numbers))
             async with session.post(place.address + _CHAT, data=body, headers=headers) as answer:
                 content = await answer.read()
-            request_id = answer.headers["x-ponder-request-id"].replace("-", "")
+            # Without an id where the gateway has no room for the connection.
+            request_id = answer.headers.get("x-ponder-request-id", "").replace("-", "") or None
             if self.is_closed and kind is Kind.BOUNDED and answer.status == 503 and _UNCHECKED in content:
                 outcome = Outcome.UNCHECKED
             else:

@@ -160,7 +160,8 @@ def soak_section(story: Story, machine: str, versions: str) -> str:
 {machine}; {versions}
 
 {story.minutes:.3g} minutes at {story.rate_per_s:.0f} requests/s, 60% of the {story.peak_per_s:.0f} requests/s that the
-same clients reach at their fastest here, all servers and clients on these cores. Requests are due at random
+same clients reach at their fastest here by one gateway, which is what is left while the other one is restarted; all
+servers and clients on these cores. Requests are due at random
 moments, whether earlier ones have been answered or not, and latency counts from then. Nothing is sent twice.
 
 {_judged(verdicts(story))}
