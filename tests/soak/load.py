@@ -57,8 +57,8 @@ _STREAMED: Final = frozenset({Kind.STREAM, Kind.AUTO_STREAM, Kind.SLOW})
 _TIMED: Final = frozenset({Kind.WHOLE, Kind.STREAM, Kind.AUTO})
 """Whose latency is the gateway's and not the provider's."""
 _UNCHECKED: Final = b"limits cannot be checked"
-_TIMED_MIX: Final = tuple(kind for kind in _MIX if kind in _TIMED)
-CLIENTS: Final = 32
+CLIENTS: Final = 256
+"""One in twenty waits for a slow stream: as many as leave enough others to keep all cores busy."""
 
 
 class Outcome(StrEnum):
@@ -212,7 +212,7 @@ class Load:
 
     async def _ask_again(self, session: aiohttp.ClientSession) -> None:
         while not self._stop.is_set():
-            await self._ask(session, self._moments.choice(_TIMED_MIX), time.monotonic())
+            await self._ask(session, self._kind(), time.monotonic())
 
     async def _ask_steadily(self, session: aiohttp.ClientSession, rate: float) -> None:
         asked: set[asyncio.Task[None]] = set()
@@ -221,14 +221,15 @@ class Load:
             due += self._moments.expovariate(rate)
             # Also when it is late: whoever looks which gateways are ready must have a turn.
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            kind = self._moments.choice(_MIX)
-            if kind is Kind.BOUNDED and not self.bounded_secrets:
-                kind = Kind.WHOLE
-            task = asyncio.create_task(self._ask(session, kind, due))
+            task = asyncio.create_task(self._ask(session, self._kind(), due))
             asked.add(task)
             task.add_done_callback(asked.discard)
         if asked:
             await asyncio.wait(asked, timeout=_END_S)
+
+    def _kind(self) -> Kind:
+        kind = self._moments.choice(_MIX)
+        return Kind.WHOLE if kind is Kind.BOUNDED and not self.bounded_secrets else kind
 
     def _next_place(self) -> Place | None:
         for _ in self.places:
