@@ -28,6 +28,8 @@ _LOOK_EVERY_S = 0.1
 _LOOK_S = 5.0
 """A gateway that does not say within this time whether it is ready is not."""
 _PATIENCE_S = 60.0
+_CONNECTIONS: Final = 512
+"""To one gateway, as a balancer bounds them: a pool without a bound keeps those of its worst moment for ever."""
 _END_S = 90.0
 _CHAT = "/v1/chat/completions"
 
@@ -177,7 +179,7 @@ class Load:
     async def _run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
         # Less than the gateway's: a kept connection is never used in the moment in which it is closed.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=_CONNECTIONS, keepalive_timeout=30)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             watching = [asyncio.create_task(self._watch(session, place)) for place in self.places]
             try:
