@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,7 @@ from gateway.dialects.json_bytes import dumps, loads
 from gateway.domain.ask import Ask, Endpoint
 from gateway.domain.background import Job, JobState, Outcome
 from gateway.domain.chat import Dialect
+from gateway.domain.identity import named_request_id
 from gateway.domain.model import Model
 from gateway.domain.money import ZERO, Usd
 from gateway.domain.plan import Plan
@@ -25,7 +25,6 @@ BATCH_TIER = "batch"
 """The service tier under which prices and records name a provider's batches."""
 
 _OK = 200
-_VARIANTS = "89ab"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,7 @@ def request_id_of(job: Job) -> str:
 
     So a line that is settled twice, since a process ended in between, is on record once.
     """
-    moment = f"{round(job.created_at * 1000) & 0xFFFF_FFFF_FFFF:012x}"
-    digits = hashlib.sha256(job.id.encode()).hexdigest()
-    variant = _VARIANTS[int(digits[3], 16) & 3]
-    return f"{moment[:8]}-{moment[8:]}-7{digits[:3]}-{variant}{digits[4:7]}-{digits[7:19]}"
+    return named_request_id(job.created_at, job.id)
 
 
 def settled(

@@ -4,6 +4,7 @@ name.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -13,8 +14,12 @@ def new_request_id(now: float) -> str:
     """A UUIDv7 for the time ``now`` (unix seconds), 74 bits of it random."""
     if not _reserve:
         _reserve.extend(_random_parts(_BATCH))
-    time_part = f"{round(now * 1000) & 0xFFFF_FFFF_FFFF:012x}"
-    return f"{time_part[:8]}-{time_part[8:]}-{_reserve.pop()}"
+    return _dated(now, _reserve.pop())
+
+
+def named_request_id(now: float, name: str) -> str:
+    """A UUIDv7 for the time ``now`` that is the same whenever it is asked for of this name."""
+    return _dated(now, _tail(hashlib.sha256(name.encode()).hexdigest()))
 
 
 def id_time(request_id: str) -> float | None:
@@ -37,10 +42,19 @@ _reserve: list[str] = []
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
+def _dated(now: float, tail: str) -> str:
+    time_part = f"{round(now * 1000) & 0xFFFF_FFFF_FFFF:012x}"
+    return f"{time_part[:8]}-{time_part[8:]}-{tail}"
+
+
+def _tail(digits: str) -> str:
+    """What stands behind the time, of 19 hexadecimal digits or more."""
+    # The version's digit is 7; the variant's two bits are 10, which leaves 8, 9, a or b.
+    return f"7{digits[:3]}-{_VARIANT[digits[3]]}{digits[4:7]}-{digits[7:19]}"
+
+
 def _random_parts(count: int) -> Iterator[str]:
     """What stands behind the time in so many UUIDv7: drawn at once, since asking the kernel costs more than an id."""
     digits = os.urandom(10 * count).hex()
     for start in range(0, len(digits), 20):
-        random = digits[start : start + 20]
-        # The version's digit is 7; the variant's two bits are 10, which leaves 8, 9, a or b.
-        yield f"7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
+        yield _tail(digits[start : start + 20])

@@ -30,7 +30,8 @@ LEVELS: Final[Mapping[str, int]] = {"easy": 1, "medium": 4, "hard": 8}
 MIX: Final[Mapping[str, float]] = {"easy": 0.65, "medium": 0.25, "hard": 0.1}
 _MARGIN: Final = 0.005
 """How much better than uniform the allocation must be on the validation split, as it was chosen there."""
-_TRIED: Final = ("greedy", UNIFORM[max(UNIFORM)], REPAIRS)
+_SAMPLED: Final = UNIFORM[max(UNIFORM)]
+_TRIED: Final = ("greedy", _SAMPLED, REPAIRS)
 _TAUGHT_OPERATIONS: Final = (1, 2, 3, 4, 5, 6, 7, 8)
 _TAUGHT_EACH: Final = 40
 _TAUGHT_DRAWS: Final = 4
@@ -40,7 +41,7 @@ def measure(run: Run) -> dict[str, Any]:
     """Tune, then measure uniform and both kinds of adaptive allocation on the mix; figures that the report needs."""
     validation = {name: problems("validation", operations, run.tuning) for name, operations in LEVELS.items()}
     tried = _tried(run)
-    full = tried[_TRIED[1]]
+    full = tried[_SAMPLED]
     curve = {
         number: sum(
             MIX[name] * fmean(best_of(full[each].draws, number) for each in validation[name]) for name in LEVELS
