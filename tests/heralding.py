@@ -23,6 +23,7 @@ from gateway.store.changes import Changes
 from gateway.store.profiles import Profiles
 from gateway.store.rollouts import Rollouts
 from gateway.telemetry import Meter
+from tests.clock import SetClock
 from tests.store.profiles import document
 
 ACCOUNT = Account("key:k1", Limits(budgets=(Budget(usd("1"), Period.DAY, Decimal("0.5")),)))
@@ -30,25 +31,10 @@ NOW = 1_795_348_800.0
 HOUR_S = 3_600.0
 
 
-class MovingClock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.at = NOW
-
-    def now(self) -> float:
-        """The moment that the test chose."""
-        return self.at
-
-    def monotonic(self) -> float:
-        """The same."""
-        return self.at
-
-
 class Stage:
     """One gateway's purse, marks and herald."""
 
-    def __init__(self, folder: Path, clock: MovingClock, webhooks: tuple[Webhook, ...]) -> None:
+    def __init__(self, folder: Path, clock: SetClock, webhooks: tuple[Webhook, ...]) -> None:
         self.purse = MemoryPurse()
         self.crossings = Crossings()
         self.clock = clock

@@ -10,7 +10,8 @@ import pytest
 from gateway.adapters.webhook import Webhook, make_webhook
 from gateway.domain.notice import EVENTS
 from gateway.store.schema import upgrade
-from tests.heralding import MovingClock, Stage
+from tests.clock import SetClock
+from tests.heralding import NOW, Stage
 from tests.hooked import SECRET, Receiver
 
 
@@ -22,15 +23,13 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def clock() -> MovingClock:
+def clock() -> SetClock:
     """Everybody's clock."""
-    return MovingClock()
+    return SetClock(NOW)
 
 
 @pytest.fixture
-async def stage(
-    tmp_path: Path, clock: MovingClock, receiver: Receiver
-) -> AsyncIterator[Callable[..., Awaitable[Stage]]]:
+async def stage(tmp_path: Path, clock: SetClock, receiver: Receiver) -> AsyncIterator[Callable[..., Awaitable[Stage]]]:
     """Makes gateways on one database, with a webhook to the receiver unless others are given."""
     await upgrade(f"sqlite:///{tmp_path}/ponder.db")
     made: list[Stage] = []

@@ -26,6 +26,7 @@ from gateway.store.schema import upgrade
 from gateway.store.sinks import Sink, open_sink
 from gateway.telemetry import Meter
 from tests.adapters.redis_server import RedisServer
+from tests.clock import SetClock
 from tests.store.records import DAY_S, NOON, request
 from tests.store.tenants import ADMIN, secret
 
@@ -33,21 +34,6 @@ LATE = NOON + 11.75 * 3600
 """A quarter to midnight, UTC, when the day's check is due."""
 LIMITS = Limits(budgets=(Budget(usd(100), Period.DAY), Budget(usd(1000), Period.TOTAL)))
 ACCOUNT = "key:k1"
-
-
-class SetClock:
-    """A clock that a test sets. Satisfies :class:`gateway.ports.Clock`."""
-
-    def __init__(self, at: float) -> None:
-        self.at = at
-
-    def now(self) -> float:
-        """The moment that was set."""
-        return self.at
-
-    def monotonic(self) -> float:
-        """The same, as nothing is measured by it."""
-        return self.at
 
 
 class SlowBook:
@@ -271,7 +257,7 @@ async def test_balances_in_redis_are_checked_as_well(offices: Offices) -> None:
         server = RedisServer(Path(folder))
         server.start()
         office = offices(counted=usd(2))
-        purse = RedisPurse(server.url, when_away="closed", clock=office.clock)
+        purse = RedisPurse(server.url, when_away="closed", clock=office.clock, is_server_timed=False)
         office.purse = purse
         assert await purse.needs_restore()
         await office.restore()

@@ -14,7 +14,8 @@ from gateway.domain.notice import EVENTS, BudgetEvent
 from gateway.herald import BACK_OFF_S
 from gateway.ports import Claim
 from tests.adapters.journal.samples import until
-from tests.heralding import ACCOUNT, Make, MovingClock, Stage
+from tests.clock import SetClock
+from tests.heralding import ACCOUNT, Make, Stage
 from tests.hooked import SECRET, Receiver
 
 pytest_plugins = ("tests.heralding_fixtures",)
@@ -30,7 +31,7 @@ async def _failed(stage: Stage, attempts: int) -> None:
     await until(lambda: stage.count("failed") == attempts)
 
 
-async def test_a_passed_soft_limit_is_told_once(stage: Make, receiver: Receiver, clock: MovingClock) -> None:
+async def test_a_passed_soft_limit_is_told_once(stage: Make, receiver: Receiver, clock: SetClock) -> None:
     """Of many requests past it, in two processes, one message comes; the next day it is told again."""
     one, other = await stage(), await stage()
     for number in range(5):
@@ -92,7 +93,7 @@ async def test_events_are_chosen_per_webhook(stage: Make, receiver: Receiver) ->
 
 
 async def test_a_failing_server_is_tried_again_with_growing_waits(
-    stage: Make, receiver: Receiver, clock: MovingClock
+    stage: Make, receiver: Receiver, clock: SetClock
 ) -> None:
     """After each failure the same message comes later again, until it is taken; meanwhile operators are told."""
     receiver.status = 500
@@ -113,7 +114,7 @@ async def test_a_failing_server_is_tried_again_with_growing_waits(
     assert len({message.timestamp for message in receiver.messages}) == 5
 
 
-async def test_it_is_given_up_after_the_last_wait(stage: Make, receiver: Receiver, clock: MovingClock) -> None:
+async def test_it_is_given_up_after_the_last_wait(stage: Make, receiver: Receiver, clock: SetClock) -> None:
     """A server that never takes a message gets no more of it, which is counted."""
     receiver.status = 503
     gateway = await stage()
@@ -125,7 +126,7 @@ async def test_it_is_given_up_after_the_last_wait(stage: Make, receiver: Receive
     assert len(receiver.messages) == len(BACK_OFF_S) + 1
 
 
-async def test_a_restart_goes_on(stage: Make, receiver: Receiver, clock: MovingClock) -> None:
+async def test_a_restart_goes_on(stage: Make, receiver: Receiver, clock: SetClock) -> None:
     """What one process could not deliver before it ended, the next one delivers, as the same message."""
     receiver.status = 500
     first = await stage()

@@ -8,8 +8,9 @@ from gateway.domain.profile import Profile
 from gateway.flow.lapses import LASTING_S
 from gateway.store.profiles import Profiles
 from tests.adapters.journal.samples import until
+from tests.clock import SetClock
 from tests.flow.active import active
-from tests.heralding import HOUR_S, Make, MovingClock
+from tests.heralding import HOUR_S, Make
 from tests.hooked import SECRET, Receiver
 from tests.policy.world import policy_of
 from tests.policy.world import ready as ready_policy
@@ -71,7 +72,7 @@ async def test_an_alarm_is_told_with_the_canary_that_it_ended(stage: Make, recei
 
 
 async def test_an_alarm_while_no_gateway_ran_is_told_at_the_next_start(
-    stage: Make, receiver: Receiver, clock: MovingClock
+    stage: Make, receiver: Receiver, clock: SetClock
 ) -> None:
     """Within a day, and not again by a later start; what is older is past telling."""
     first = await stage()
@@ -99,7 +100,7 @@ async def test_an_alarm_while_no_gateway_ran_is_told_at_the_next_start(
 
 
 async def test_a_certificate_that_expires_in_force_is_told_once(
-    stage: Make, receiver: Receiver, clock: MovingClock
+    stage: Make, receiver: Receiver, clock: SetClock
 ) -> None:
     """At its time, however late it is noticed; one whose place was taken before is not."""
     gateway = await stage()
@@ -121,9 +122,7 @@ async def test_a_certificate_that_expires_in_force_is_told_once(
     assert receiver.messages[1].json["data"]["in_force"] is None
 
 
-async def test_a_rule_that_is_not_what_was_certified_is_told(
-    stage: Make, receiver: Receiver, clock: MovingClock
-) -> None:
+async def test_a_rule_that_is_not_what_was_certified_is_told(stage: Make, receiver: Receiver, clock: SetClock) -> None:
     """Once it has been so for a minute, with the rule; of many processes one tells it."""
     one, other = await stage(), await stage()
     version = document("work").version(4, expires_at=clock.at + HOUR_S)

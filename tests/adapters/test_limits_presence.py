@@ -11,23 +11,9 @@ from gateway.domain.limits import Period
 from gateway.domain.money import ZERO, usd
 from tests.adapters.purse_contract import NOON, account, balance, claim, daily
 from tests.adapters.redis_server import RedisServer
+from tests.clock import SetClock
 
 KEY = account("key:k1", daily("1"))
-
-
-class SetClock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.at = NOON
-
-    def now(self) -> float:
-        """The time it was set to."""
-        return self.at
-
-    def monotonic(self) -> float:
-        """The same."""
-        return self.at
 
 
 @asynccontextmanager
@@ -44,7 +30,7 @@ async def purse_of(server: RedisServer, clock: SetClock) -> AsyncIterator[RedisP
 
 async def test_lost_books_are_restored_once_all_vouch_for_the_log(own_redis: RedisServer) -> None:
     """Nobody restores before every process that is there has said that the log has what ended in it by the loss."""
-    clock = SetClock()
+    clock = SetClock(NOON)
     async with purse_of(own_redis, clock) as first, purse_of(own_redis, clock) as second:
         for purse in (first, second):
             assert await purse.needs_restore()
@@ -71,7 +57,7 @@ async def test_lost_books_are_restored_once_all_vouch_for_the_log(own_redis: Red
 
 async def test_what_ends_after_the_agreed_moment_is_charged(own_redis: RedisServer) -> None:
     """A hold that Redis lost is in the sums if it ended before, and is charged when it ends later."""
-    clock = SetClock()
+    clock = SetClock(NOON)
     async with purse_of(own_redis, clock) as purse:
         await purse.restore({}, now=NOON - 10)
         holds = [await purse.hold(claim(name, KEY, ceiling="0.1", now=NOON - 5)) for name in ("early", "late")]
@@ -91,7 +77,7 @@ async def test_what_ends_after_the_agreed_moment_is_charged(own_redis: RedisServ
 
 async def test_a_process_that_never_vouches_is_not_waited_for_without_end(own_redis: RedisServer) -> None:
     """One that is gone is forgotten after some seconds, and one whose database is away after a minute."""
-    clock = SetClock()
+    clock = SetClock(NOON)
     async with purse_of(own_redis, clock) as purse, purse_of(own_redis, clock) as gone:
         assert await gone.needs_restore()
         assert await purse.vouch(NOON) is None

@@ -17,9 +17,9 @@ from gateway.adapters.limits_wire import End, Wire
 from gateway.domain.limits import Account, Period
 from gateway.domain.money import ZERO, usd
 from gateway.errors import BudgetExhausted, RateLimited, Unavailable
-from tests.adapters.limits_race import WrongClock
 from tests.adapters.purse_contract import NOON, account, balance, claim, daily
 from tests.adapters.redis_server import RedisServer
+from tests.clock import SetClock
 
 PREFIX = "{away}:"
 KEY = account("key:k1", daily("1"))
@@ -33,7 +33,7 @@ async def purse_of(
     purse = RedisPurse(
         server.url,
         when_away=when_away,
-        clock=WrongClock(0.0),
+        clock=SetClock(NOON),
         is_server_timed=False,
         prefix=PREFIX,
         timeout_s=timeout_s,

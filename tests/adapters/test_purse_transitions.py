@@ -21,9 +21,9 @@ from gateway.domain.limits import Account, Budget, Limits, Period, window
 from gateway.domain.money import Usd, from_nanos
 from gateway.errors import BudgetExhausted, PonderError, RateLimited, Unavailable
 from gateway.ports import Claim, Purse
-from tests.adapters.limits_race import WrongClock
 from tests.adapters.purse_contract import LEASE_S, NOON
 from tests.adapters.redis_server import RedisServer
+from tests.clock import SetClock
 from tests.randomness import examples
 
 _Value = TypeVar("_Value")
@@ -189,7 +189,7 @@ def test_the_purse_in_redis_follows_the_table(shared_redis: RedisServer) -> None
         purse = RedisPurse(
             shared_redis.url,
             when_away="closed",
-            clock=WrongClock(0.0),
+            clock=SetClock(NOON),
             is_server_timed=False,
             prefix=next(prefixes),
             timeout_s=10.0,

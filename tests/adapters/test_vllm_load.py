@@ -11,6 +11,7 @@ from gateway.adapters.vllm_load import FRESH_S, STALE_S, VllmLoads, read_load
 from gateway.adapters.vllm_upstream import VllmUpstream
 from gateway.domain.chat import Dialect
 from gateway.search_ports import Load
+from tests.clock import SetClock
 from tests.flow.scripted import ScriptedUpstream
 
 PAGE = (
@@ -22,20 +23,6 @@ PAGE = (
     'vllm:kv_cache_usage_perc{engine="0"} 0.25\n'
     'vllm:kv_cache_usage_perc{engine="1"} 0.5\n'
 )
-
-
-class _HandClock:
-    """A clock that the test sets."""
-
-    seconds = 100.0
-
-    def now(self) -> float:
-        """The same as the monotonic time."""
-        return self.seconds
-
-    def monotonic(self) -> float:
-        """What the test has set."""
-        return self.seconds
 
 
 class _Metrics:
@@ -83,17 +70,17 @@ async def test_a_server_is_asked_once_and_again_when_its_word_is_old(
 ) -> None:
     """The first question has no answer yet; a fresh one is kept, an old one renewed, a stale one forgotten."""
     metrics, upstream = served
-    clock = _HandClock()
+    clock = SetClock(at=100.0)
     loads = VllmLoads(lambda: {"gpu": upstream}, clock)
     assert loads.of("gpu") is None
     assert loads.of("gpu") is None
     await loads.settled()
     assert (loads.of("gpu"), metrics.asked) == (Load(4.0, 8.0, 0.5), 1)
-    clock.seconds += FRESH_S
+    clock.at += FRESH_S
     assert loads.of("gpu") == Load(4.0, 8.0, 0.5)
     await loads.settled()
     assert metrics.asked == 2
-    clock.seconds += STALE_S
+    clock.at += STALE_S
     assert loads.of("gpu") is None
     await loads.settled()
 
@@ -103,7 +90,7 @@ async def test_a_server_that_does_not_tell_has_no_load(served: tuple[_Metrics, V
     metrics, upstream = served
     metrics.status = 500
     other = ScriptedUpstream(Dialect.OPENAI_CHAT)
-    loads = VllmLoads(lambda: {"gpu": upstream, "other": other}, _HandClock())
+    loads = VllmLoads(lambda: {"gpu": upstream, "other": other}, SetClock(at=100.0))
     loads.of("gpu")
     await loads.settled()
     assert [loads.of(name) for name in ("gpu", "other", "nobody")] == [None, None, None]

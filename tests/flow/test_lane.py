@@ -12,24 +12,10 @@ from gateway.domain.key import Key, Priority
 from gateway.errors import RateLimited, Unavailable
 from gateway.flow.lane import Bounds, Lane, Lanes, Place, Refusal
 from gateway.telemetry import Meter
+from tests.clock import SetClock
 from tests.randomness import examples
 
 LEFT_S = 30.0
-
-
-class SetClock:
-    """A clock that moves when told to."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def now(self) -> float:
-        """The time set."""
-        return self.at
-
-    def monotonic(self) -> float:
-        """The time set."""
-        return self.at
 
 
 def _key(name: str, priority: Priority = Priority.INTERACTIVE) -> Key:
@@ -40,7 +26,7 @@ class Scene:
     """One lane, and what became of the requests sent into it, in order."""
 
     def __init__(self, places: int, queue: int) -> None:
-        self.clock = SetClock()
+        self.clock = SetClock(at=0.0)
         self.lane = Lane("u", self.clock)
         self.bounds = Bounds(places, queue)
         self.order: list[str] = []
@@ -251,7 +237,7 @@ async def test_a_place_is_given_back_once() -> None:
 
 async def test_lanes_are_counted_by_upstream() -> None:
     """The metrics show what is under way and what was refused."""
-    lanes, meter = Lanes(SetClock()), Meter()
+    lanes, meter = Lanes(SetClock(at=0.0)), Meter()
     lanes.watch(meter)
     await lanes.to("hosted").enter(_key("k"), Bounds(1, 0), LEFT_S)
     with pytest.raises(Unavailable):

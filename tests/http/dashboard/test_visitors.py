@@ -16,6 +16,7 @@ from gateway.store import schema
 from gateway.store.base import locate
 from gateway.store.connections import Connections
 from gateway.store.sessions import StoredSessions
+from tests.clock import SetClock
 from tests.store.records import NOON
 
 PEPPER = Pepper("pepper")
@@ -36,25 +37,12 @@ class Ring:
 
 
 @dataclass
-class Clock:
-    """A clock that is set by hand."""
-
-    at: float = NOON
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-
-@dataclass
 class Door:
     """Visitors, their keys, and the time."""
 
     visitors: Visitors
     ring: Ring
-    clock: Clock
+    clock: SetClock
 
 
 @pytest.fixture
@@ -62,7 +50,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     """Visitors with sessions in an SQLite file."""
     url = f"sqlite:///{tmp_path}/ponder.db"
     await schema.upgrade(url)
-    connections, ring, clock = Connections(locate(url), most=1), Ring(), Clock()
+    connections, ring, clock = Connections(locate(url), most=1), Ring(), SetClock(NOON)
     yield Door(Visitors(ring, StoredSessions(connections), PEPPER, clock), ring, clock)
     await connections.close()
 
