@@ -26,7 +26,16 @@ _log = logging.getLogger(__name__)
 
 
 class Book(Journal, Protocol):
-    """A journal whose records can be waited for."""
+    """A journal whose records can be waited for, and whose processes have names."""
+
+    @property
+    def name(self) -> str:
+        """This process's."""
+        ...
+
+    def take_finished(self) -> tuple[str, ...]:
+        """Processes that have ended, and whose records are all in the database since this was asked last."""
+        ...
 
     async def flush(self) -> None:
         """Wait until the records that wait now are in the database."""
@@ -49,6 +58,7 @@ class Treasury:
         self.settlements = Settlements(self.purse, clock, lease_s=LEASE_S)
         self._fault: str | None = None
         self._restoring: asyncio.Task[None] | None = None
+        self._gone: tuple[str, ...] = ()
 
     @property
     def is_shared(self) -> bool:
@@ -61,7 +71,13 @@ class Treasury:
         From here on ``purse`` and ``settlements`` are those to use: Redis needs the running loop.
         """
         if self._redis_url:
-            self._redis = RedisPurse(self._redis_url, when_away=self._settings.when_away, clock=self._clock)
+            self._redis = RedisPurse(
+                self._redis_url,
+                when_away=self._settings.when_away,
+                clock=self._clock,
+                log=self._balances,
+                process=self._book.name,
+            )
             self.purse = self._redis
             self.settlements = Settlements(self.purse, self._clock, lease_s=LEASE_S)
         await self._restore_at_start()
@@ -99,6 +115,20 @@ class Treasury:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             await self._restore()
+            await self._settle_lapsed()
+
+    async def _settle_lapsed(self) -> None:
+        """End what processes that are gone had held, as the log has it."""
+        self._gone += self._book.take_finished()
+        if self._redis is None:
+            return
+        try:
+            ended = await self._redis.settle_lapsed(gone=self._gone)
+        except PonderError:
+            return  # both away and back are told of elsewhere
+        self._gone = ()
+        if ended:
+            _log.info("%d holds of processes that are gone were ended as the log has them", ended)
 
     async def recount(self, account: str, period: Period) -> None:
         """Count what an account has spent in this period so far: nobody counts it before there is a budget.

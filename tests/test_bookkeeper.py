@@ -250,14 +250,21 @@ async def test_requests_that_were_deleted_still_count(
     assert await office.spent(Period.TOTAL) == usd(18)
 
 
-async def test_balances_in_redis_are_checked_as_well(offices: Offices) -> None:
+async def test_balances_in_redis_are_checked_as_well(offices: Offices, database: Database) -> None:
     """The same check, against a real Redis: what differs is told, and corrected there."""
     # Not pytest's temporary folder: its path is too long for a socket.
     with tempfile.TemporaryDirectory(prefix="ponder-redis-") as folder:
         server = RedisServer(Path(folder))
         server.start()
         office = offices(counted=usd(2))
-        purse = RedisPurse(server.url, when_away="closed", clock=office.clock, is_server_timed=False)
+        purse = RedisPurse(
+            server.url,
+            when_away="closed",
+            clock=office.clock,
+            log=Balances(database),
+            process="one",
+            is_server_timed=False,
+        )
         office.purse = purse
         assert await purse.needs_restore()
         await office.restore()

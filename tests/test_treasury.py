@@ -57,6 +57,8 @@ class SomeBalances(Balances):
 class EmptyBook:
     """A journal without anything in it. Satisfies :class:`gateway.treasury.Book`."""
 
+    name = "one"
+
     def __init__(self) -> None:
         self.flushed = 0
 
@@ -71,6 +73,10 @@ class EmptyBook:
 
     async def recovered(self) -> tuple[Opening, ...]:
         """Nothing was left."""
+        return ()
+
+    def take_finished(self) -> tuple[str, ...]:
+        """Nobody has ended."""
         return ()
 
     async def flush(self) -> None:

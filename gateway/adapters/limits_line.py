@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from gateway.adapters.limits_scripts import SCRIPTS, Script
+from gateway.adapters.limits_prelude import Script
+from gateway.adapters.limits_scripts import SCRIPTS
 from gateway.adapters.redis_pipelines import Command, RedisPipelines
 
 

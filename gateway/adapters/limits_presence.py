@@ -9,11 +9,11 @@ by whoever ends it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import uuid4
 
 from gateway.adapters.limits_line import RedisLine
 from gateway.adapters.limits_scripts import PRESENCE
 from gateway.adapters.limits_wire import Reply, Wire
+from gateway.adapters.redis_pipelines import StoreAway
 from gateway.domain.limits import Period
 from gateway.ports import Clock
 
@@ -28,17 +28,20 @@ _LONGEST_VOUCHING_S = 60.0
 class Presence:
     """This process among those that share the books. Its calls raise StoreAway."""
 
-    def __init__(self, line: RedisLine, wire: Wire, clock: Clock) -> None:
+    def __init__(self, line: RedisLine, wire: Wire, clock: Clock, process: str) -> None:
+        self.is_behind = False
+        """Whether this process has spent what is not written yet."""
         self._line = line
         self._wire = wire
         self._clock = clock
-        self._process = uuid4().hex
+        self._process = process
         self._lost_at: float | None = None
 
     async def say(self, *, balances: Sequence[tuple[str, Period, float]] = (), moved_to: float | None = None) -> Reply:
         """Say that we are there; what PRESENCE answers."""
         now = self._clock.now()
         ask = self._wire.presence(self._process, balances=balances, moved_to=moved_to, now=now, lease_s=_PRESENT_S)
+        ask["behind"] = self.is_behind
         reply = await self._line.call(PRESENCE, ask)
         self._wire.learn(reply, now)
         if "lost" not in reply:
@@ -55,3 +58,9 @@ class Presence:
             self._lost_at = now
         is_agreed = reply["moved"] >= self._wire.read_at(self._lost_at) and now >= self._lost_at + _GATHER_S
         return self._lost_at if is_agreed or now >= self._lost_at + _LONGEST_VOUCHING_S else None
+
+
+def require_books(reply: Reply) -> None:
+    """Raise StoreAway where Redis has lost its balances: it is none until they are restored."""
+    if "lost" in reply:
+        raise StoreAway("Redis has no balances; they are to be restored from the database")

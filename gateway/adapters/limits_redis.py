@@ -2,9 +2,9 @@
 
 Every step is one script. When Redis does not answer in time, or has lost its balances, an explicit
 setting decides. *Closed* refuses new requests. *Open* serves them within limits that this process
-keeps alone, starting from its share of what Redis said last is left. Either way what ends meanwhile waits in a backlog
-and is written when Redis is back: each settlement once, however often it has to be sent, since an
-ended hold leaves nothing to end again, or a mark that it has ended.
+keeps alone, starting from its share of what Redis said last is left, or the log where Redis has not said anything.
+Either way what ends meanwhile waits in a backlog and is written when Redis is back: each settlement once, however
+often it has to be sent, since an ended hold leaves nothing to end again, or a mark that it has ended.
 
 A Redis that lost its balances is not trusted until ``restore`` has set them again from database and
 journal. A hold lost with it is charged when it settles, unless it ended before those sums were read.
@@ -25,11 +25,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway.adapters import limits_scripts as scripts
-from gateway.adapters.limits_alone import Alone
-from gateway.adapters.limits_backlog import Backlog
+from gateway.adapters.limits_alone import Alone, SpendingLog
+from gateway.adapters.limits_lapsed import Lapsed
 from gateway.adapters.limits_line import RedisLine
 from gateway.adapters.limits_memory import MemoryPurse
-from gateway.adapters.limits_presence import Presence
+from gateway.adapters.limits_outage import LONGEST_PAUSE_S, Outages, Standing
+from gateway.adapters.limits_prelude import Script
+from gateway.adapters.limits_presence import Presence, require_books
 from gateway.adapters.limits_wire import MOST_NANOS, Ask, End, Reply, Wire, held, refusal, used
 from gateway.adapters.redis_pipelines import StoreAway
 from gateway.domain.ledger import Hold, HoldEvent, after
@@ -42,14 +44,10 @@ from gateway.ports import Claim, Clock
 TIMEOUT_S = 1.0
 """Long enough that a machine under load does not pass for a Redis that is away."""
 PREFIX = "{ponder}:"
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 1.0
 
 _BATCH = 200
 _REFRESHED = 200
 """How many balances are asked for each time, which is about once a second."""
-_OTHERS_S = 2.0
-"""How much later than this process others may write what they spent alone."""
 _CLOCK_TRIES = 3
 
 _log = logging.getLogger(__name__)
@@ -76,7 +74,9 @@ class RedisPurse:
     """Satisfies :class:`gateway.ports.Purse` for any number of processes.
 
     ``is_server_timed=False`` takes the time from the callers instead of Redis; only for one process,
-    or several with one clock. Must be constructed and used in one event loop.
+    or several with one clock. ``log`` says what was spent where Redis has never told, and what became of
+    holds whose process is gone; ``process`` names this one as its journal does. Must be constructed and used
+    in one event loop.
     """
 
     def __init__(
@@ -86,35 +86,41 @@ class RedisPurse:
         when_away: Literal["open", "closed"],
         clock: Clock,
         is_server_timed: bool = True,
+        log: SpendingLog,
+        process: str,
         prefix: str = PREFIX,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._is_open_when_away = when_away == "open"
         self._clock = clock
-        self._wire = Wire(prefix, is_server_timed=is_server_timed)
+        self._wire = Wire(prefix, is_server_timed=is_server_timed, process=process)
         self._line = RedisLine(url, books=self._wire.books, timeout_s=timeout_s)
-        self._presence = Presence(self._line, self._wire, clock)
+        self._presence = Presence(self._line, self._wire, clock, process)
         # Holds on accounts without any limit need no store; only their ending once must be watched.
         self._unlimited = MemoryPurse()
-        self._alone = Alone()
-        self._backlog = Backlog()
-        self._recovery: asyncio.Task[None] | None = None
-        self._is_due = asyncio.Event()
+        self._alone = Alone(log)
+        self._lapsed = Lapsed(self._line, self._wire, log)
+        self._outages = Outages(
+            self._line,
+            self._wire,
+            self._presence,
+            is_open=self._is_open_when_away,
+            sharers=lambda: self._alone.sharers,
+        )
         self._leftovers: set[asyncio.Task[Any]] = set()
-        self._reason: str | None = None
-        self._outages = self._refused = 0
+        self._refused = 0
 
     @property
     def state(self) -> RedisPurseState:
         """How the purse stands now."""
         return RedisPurseState(
-            is_away=self._recovery is not None,
-            reason=self._reason,
-            outages=self._outages,
+            is_away=self._outages.is_alone,
+            reason=self._outages.reason,
+            outages=self._outages.number,
             served_alone=self._alone.served,
             refused=self._refused,
-            backlog=len(self._backlog),
-            lost=self._backlog.lost,
+            backlog=len(self._outages.backlog),
+            lost=self._outages.backlog.lost,
         )
 
     async def hold(self, claim: Claim) -> Hold:
@@ -125,32 +131,21 @@ class RedisPurse:
                 f"this request may cost up to ${show(claim.ceiling)}; a single one may at most hold "
                 f"${show(from_nanos(MOST_NANOS))}"
             )
-        if self._recovery is not None:
-            return await self._hold_alone(claim)
+        if self._outages.standing is Standing.SHARED:
+            return await self._hold_shared(claim)
+        alone = await self._hold_alone(claim)
+        if self._outages.is_alone:
+            return alone
         try:
-            reply = await self._hold_in_store(claim)
-        except asyncio.CancelledError:
-            self._start(self._write_end(_undone(claim)))
+            return await self._hold_shared(claim)
+        except (PonderError, asyncio.CancelledError):
+            await self._alone.purse.release(alone, now=claim.now)
             raise
-        except StoreAway as fault:
-            self._begin_outage(fault)
-            try:
-                return await self._hold_alone(claim)
-            except PonderError:
-                # Redis may have taken the hold before it fell silent.
-                self._backlog.add(_undone(claim))
-                raise
-        if "refusals" in reply:
-            raise refusal(reply, reply["now"] / 1000)
-        if reply.get("state") == "ended":
-            raise hold_has_ended(claim.request_id)
-        for account, period, amount in used(claim, reply):
-            self._alone.note(account, period, self._wire.window(period, claim.now).start, amount)
-        return held(claim, reply)
 
     async def extend(self, hold: Hold, by: Usd, *, now: float) -> Hold:
         for purse in (self._unlimited, self._alone.purse):
             if purse.has(hold.request_id):
+                # Where Redis has it as well, it counts the rest when the hold ends.
                 return await purse.extend(hold, by, now=now)
         extended = after(hold, HoldEvent.EXTEND, amount=by)
         if extended is None:
@@ -185,8 +180,8 @@ class RedisPurse:
         if is_alone:
             await self._alone.purse.settle(hold, amount, tokens=tokens, now=now)
         end = End(hold.request_id, hold.accounts, hold.held_at, amount, tokens, now, is_foreign=is_alone)
-        if self._recovery is not None:
-            return self._backlog.add(end)
+        if self._outages.is_alone:
+            return self._outages.backlog.add(end)
         try:
             return await self._write_end(end)
         except asyncio.CancelledError:
@@ -213,20 +208,34 @@ class RedisPurse:
         try:
             reply = await self._presence.say(balances=balances)
         except StoreAway as fault:
-            self._begin_outage(fault)
+            self._outages.begin(fault)
             return False
-        self._alone.sharers = reply["processes"]
-        # During an outage the store lacks what was spent here meanwhile.
-        if self._recovery is None:
+        # During an outage the store lacks what was spent here meanwhile, and those who have not come back yet.
+        if self._outages.standing is Standing.SHARED:
+            self._alone.sharers = reply["processes"]
             for balance, amounts in zip(balances, reply.get("used", ()), strict=False):
                 self._alone.note(*balance, sum(map(int, amounts)))
         return "lost" in reply
+
+    async def settle_lapsed(self, *, gone: Sequence[str]) -> int:
+        """End some of the holds that lapsed as the log has them; how many.
+
+        ``gone`` are processes that have ended, and whose journals are wholly in the log: what they held and is
+        not there called no model. Raises Unavailable when Redis is away or the log cannot be read.
+        """
+        if self._outages.is_alone:
+            raise self._unavailable()
+        try:
+            return await self._lapsed.settle(gone=gone, now=self._clock.now())
+        except StoreAway as fault:
+            self._outages.begin(fault)
+            raise self._unavailable() from fault
 
     async def vouch(self, moved_to: float) -> float | None:
         try:
             return await self._presence.vouch(moved_to)
         except StoreAway as fault:
-            self._begin_outage(fault)
+            self._outages.begin(fault)
             return None
 
     async def restore(self, spent: Mapping[str, Mapping[Period, Usd]], *, now: float) -> bool:
@@ -237,16 +246,15 @@ class RedisPurse:
         for ask in asks:
             if not (await self._set(ask, now))["done"]:
                 return False
-        self._is_due.set()
+        self._outages.look_again()
         return True
 
     async def correct(self, account: str, spent: Mapping[Period, Usd], *, now: float) -> None:
         await self._set({"balances": self._wire.restore(account, spent, now), "corrects": True}, now)
 
     async def recovered(self) -> None:
-        """Wait until Redis is in use, and all that had ended meanwhile is written."""
-        while self._recovery is not None:
-            await asyncio.wait({self._recovery})
+        """Wait until Redis is in use again, and all that had ended meanwhile, here and elsewhere, is written."""
+        await self._outages.over()
 
     async def settled(self) -> None:
         """Wait until what cancelled callers left behind is finished."""
@@ -256,25 +264,38 @@ class RedisPurse:
     async def close(self, *, within_s: float) -> None:
         """Write what still waits, within the given time, and let go of Redis."""
         await self.settled()
-        if self._recovery is not None:
-            await asyncio.wait({self._recovery}, timeout=within_s)
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.wait({self._recovery})
-        unwritten = self._backlog.give_up()
-        if unwritten:
-            _log.error(
-                "%d settlements could not be written to Redis before closing; the journal has them, and what "
-                "Redis holds for them lapses",
-                unwritten,
-            )
+        await self._outages.close(within_s=within_s)
+        await self._alone.close()
         await self._line.close()
+
+    async def _hold_shared(self, claim: Claim) -> Hold:
+        try:
+            reply = await self._hold_in_store(claim)
+        except asyncio.CancelledError:
+            self._start(self._write_end(_undone(claim)))
+            raise
+        except StoreAway as fault:
+            self._outages.begin(fault)
+            try:
+                return await self._hold_alone(claim)
+            except PonderError:
+                # Redis may have taken the hold before it fell silent.
+                self._outages.backlog.add(_undone(claim))
+                raise
+        if self._outages.standing is Standing.SHARED:
+            for account, period, amount in used(claim, reply):
+                self._alone.note(account, period, self._wire.window(period, claim.now).start, amount)
+        if "refusals" in reply:
+            raise refusal(reply, reply["now"] / 1000)
+        if reply.get("state") == "ended":
+            raise hold_has_ended(claim.request_id)
+        return held(claim, reply)
 
     async def _hold_in_store(self, claim: Claim) -> Reply:
         for _ in range(_CLOCK_TRIES):
             reply = await self._line.call(scripts.HOLD, self._wire.hold(claim))
             self._wire.learn(reply, self._clock.now())
-            _require_books(reply)
+            require_books(reply)
             if "elsewhen" not in reply:
                 return reply
         raise StoreAway("the clocks of Redis and this machine run too differently to agree on a day")
@@ -288,29 +309,20 @@ class RedisPurse:
     async def _write_end(self, end: End) -> bool:
         """Write an end to Redis, or keep it for later; False when the hold had ended before."""
         try:
-            return await self._end_in_store(end)
+            return await self._outages.write(end)
         except StoreAway as fault:
-            self._begin_outage(fault)
-            return self._backlog.add(end)
+            self._outages.begin(fault)
+            return self._outages.backlog.add(end)
 
-    async def _end_in_store(self, end: End) -> bool:
-        reply = await self._line.call(scripts.END, self._wire.end(end, is_charged=end.is_foreign))
-        _require_books(reply)
-        if "opened" in reply and end.held_at * 1000 < reply["opened"]:
-            # Redis had the hold, and lost it with all the others.
-            reply = await self._line.call(scripts.END, self._wire.end(end, is_charged=True))
-            _require_books(reply)
-        return bool(reply["done"])
-
-    async def _call(self, script: scripts.Script, ask: Ask) -> Reply:
+    async def _call(self, script: Script, ask: Ask) -> Reply:
         """The answer of a script; raises StoreAway at once while Redis is away."""
-        if self._recovery is not None:
-            raise StoreAway(self._reason or "Redis is away")
+        if self._outages.is_alone:
+            raise StoreAway(self._outages.reason or "Redis is away")
         try:
             reply = await self._line.call(script, ask)
-            _require_books(reply)
+            require_books(reply)
         except StoreAway as fault:
-            self._begin_outage(fault)
+            self._outages.begin(fault)
             raise
         return reply
 
@@ -318,57 +330,12 @@ class RedisPurse:
         try:
             return await self._line.call(scripts.RESTORE, self._wire.ask(now, fields))
         except StoreAway as fault:
-            self._begin_outage(fault)
+            self._outages.begin(fault)
             raise self._unavailable() from fault
-
-    def _begin_outage(self, fault: StoreAway) -> None:
-        self._reason = fault.message
-        if self._recovery is None:
-            self._outages += 1
-            self._recovery = asyncio.create_task(self._recover(), name="purse-recovery")
-            consequence = "served within limits of this process alone" if self._is_open_when_away else "refused"
-            _log.error("limits are not shared: %s; requests are %s until Redis is back", fault.message, consequence)
-
-    async def _recover(self) -> None:
-        try:
-            await self._until_caught_up()
-            if self._is_open_when_away and self._alone.sharers > 1:
-                # Nobody spends what others have spent before they could write it.
-                await asyncio.sleep(_OTHERS_S)
-                await self._until_caught_up()
-            _log.info("limits are shared again; all that had ended meanwhile is written")
-        finally:
-            self._recovery = None
-
-    async def _until_caught_up(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        while not await self._catch_up():
-            self._is_due.clear()
-            try:
-                async with asyncio.timeout(pause_s):
-                    await self._is_due.wait()
-            except TimeoutError:
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-    async def _catch_up(self) -> bool:
-        """Write the backlog; False when Redis is still away."""
-        try:
-            _require_books(await self._line.call(scripts.PROBE, {}))
-            while self._backlog:
-                ends = self._backlog.first(_BATCH)
-                written = await asyncio.gather(*map(self._end_in_store, ends), return_exceptions=True)
-                for end, outcome in zip(ends, written, strict=True):
-                    if isinstance(outcome, BaseException):
-                        raise outcome
-                    self._backlog.remove(end)
-        except StoreAway as fault:
-            self._reason = fault.message
-            return False
-        return True
 
     def _unavailable(self) -> Unavailable:
         return Unavailable(
-            f"limits cannot be checked: {self._reason}; requests are accepted again when Redis is back",
+            f"limits cannot be checked: {self._outages.reason}; requests are accepted again when Redis is back",
             retry_after_s=LONGEST_PAUSE_S,
         )
 
@@ -377,11 +344,6 @@ class RedisPurse:
         task = asyncio.create_task(writing)
         self._leftovers.add(task)
         task.add_done_callback(self._leftovers.discard)
-
-
-def _require_books(reply: Reply) -> None:
-    if "lost" in reply:
-        raise StoreAway("Redis has no balances; they are to be restored from the database")
 
 
 def _undone(claim: Claim) -> End:

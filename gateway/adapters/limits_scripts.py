@@ -14,7 +14,10 @@ Keys, all on one shard by the hash tag of the prefix::
     balance:<account>:<period>:<start>   hash: spent, held, in nano-dollars
     rate:<account>                 hash: debts of requests and tokens, and their moment
     live:<account>                 sorted set: requests at once, by the end of their lease
+    lapsed                         sorted set: requests whose lease ran out, by when to look them up in the log
     processes                      sorted set: who shares these books, by when they were last heard
+    behind                         set: those of them that have not written all that they spent alone
+    gone                           set: processes that have ended and whose journals are wholly in the log
     moved                          hash: until when the log has what ended in each of them, once books are lost
 
 What ends takes its keys with it or lets them expire; only the balances of total budgets stay.
@@ -22,154 +25,9 @@ What ends takes its keys with it or lets them expire; only the balances of total
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
+from gateway.adapters.limits_prelude import script
 
-KEPT_MS = 7 * 86_400_000
-"""How long a late settlement still finds a lapsed hold; afterwards its ceiling stands as spent."""
-
-LAPSES_PER_CALL = 32
-"""How many leases that have run out one call clears at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A script and the name under which Redis keeps it."""
-
-    text: str
-    sha: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        # Redis names scripts by SHA-1; nothing secret depends on it.
-        digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-        object.__setattr__(self, "sha", digest)
-
-
-_PRELUDE = """
-local call = redis.call
-local prefix = string.sub(KEYS[1], 1, -6) -- less 'books'
-local ask = cjson.decode(ARGV[1])
-local KEPT_MS, DAY_MS, LAPSES = @KEPT_MS@, 86400000, @LAPSES@
-
-local now = ask.now
-if not now then
-  local time = call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local function whole(number) return string.format('%.0f', number) end
-
--- Never shortens the life that a key already has.
-local function live_on(key, ms)
-  if call('PTTL', key) < ms then call('PEXPIRE', key, whole(ms)) end
-end
-
-local function touch_balance(balance)
-  if balance.to then call('PEXPIRE', balance.key, whole(balance.to + KEPT_MS + DAY_MS - now)) end
-end
-
-local function add_to(balance, field, amount)
-  call('HINCRBY', balance.key, field, amount)
-  touch_balance(balance)
-end
-
-local function minus(amount) return amount == '0' and '0' or '-' .. amount end
-
-local function lapse()
-  local due = call('ZRANGEBYSCORE', prefix .. 'leases', '-inf', whole(now), 'LIMIT', 0, LAPSES)
-  for _, id in ipairs(due) do
-    local record = prefix .. 'hold:' .. id
-    local found = call('HMGET', record, 'state', 'ceiling', 'claim')
-    if found[1] == 'held' then
-      for _, account in ipairs(cjson.decode(found[3]).accounts) do
-        if account.live then call('ZREM', account.live, id) end
-        for _, balance in ipairs(account.balances) do
-          add_to(balance, 'held', minus(found[2]))
-          add_to(balance, 'spent', found[2])
-        end
-      end
-      call('HSET', record, 'state', 'lapsed')
-      call('PEXPIRE', record, whole(KEPT_MS))
-    end
-    call('ZREM', prefix .. 'leases', id)
-  end
-  return #due == LAPSES
-end
-
--- The debts of an account as they stand now; a clock that went back changes nothing.
-local function rates_of(account)
-  local found = call('HMGET', account.rate, 'requests', 'tokens', 'at')
-  local at = tonumber(found[3]) or now
-  local passed = math.max(0, now - at)
-  local function drained(debt, per_minute)
-    return math.max(0, (tonumber(debt) or 0) - passed * per_minute)
-  end
-  return {
-    at = math.max(at, now),
-    requests = account.requests and drained(found[1], account.requests),
-    tokens = account.tokens and drained(found[2], account.tokens),
-  }
-end
-
-local function keep_rates(account, rates)
-  local longest = 0
-  call('HSET', account.rate, 'at', whole(rates.at))
-  for _, name in ipairs({'requests', 'tokens'}) do
-    if rates[name] then
-      call('HSET', account.rate, name, whole(rates[name]))
-      longest = math.max(longest, math.ceil(rates[name] / account[name]))
-    end
-  end
-  call('PEXPIRE', account.rate, whole(longest + 60000))
-end
-
-local function wait_ms(debt, units, per_minute)
-  return math.max(0, math.ceil((debt + (units - per_minute) * 60000) / per_minute))
-end
-
--- Whether decimal strings add up to more than a limit: dollars and nano-dollars apart, so exact.
-local function exceeds(limit, amounts)
-  local dollars, nanos = 0, 0
-  for _, amount in ipairs(amounts) do
-    dollars = dollars + (tonumber(string.sub(amount, 1, -10)) or 0)
-    nanos = nanos + tonumber(string.sub(amount, -9))
-  end
-  dollars, nanos = dollars + math.floor(nanos / 1e9), nanos % 1e9
-  local most = tonumber(string.sub(limit, 1, -10)) or 0
-  return dollars > most or (dollars == most and nanos > tonumber(string.sub(limit, -9)))
-end
-
--- The budgets that this amount does not fit into, and what each had spent and held before.
-local function shortages(accounts, amount)
-  local used, refusals = {}, {}
-  for _, account in ipairs(accounts) do
-    for _, balance in ipairs(account.balances) do
-      local found = call('HMGET', balance.key, 'spent', 'held')
-      local before = {spent = found[1] or '0', held = found[2] or '0'}
-      used[#used + 1] = before
-      if exceeds(balance.amount, {before.spent, before.held, amount}) then
-        refusals[#refusals + 1] = {
-          limit = 'budget', account = account.id, period = balance.period, amount = balance.amount,
-          spent = before.spent, held = before.held, asked = amount,
-        }
-      end
-    end
-  end
-  return used, refusals
-end
-"""
-
-_NEEDS_BOOKS = """
-if call('EXISTS', KEYS[1]) == 0 then return cjson.encode({lost = true, now = now}) end
-"""
-
-
-def _script(body: str, *, needs_books: bool = True) -> Script:
-    prelude = _PRELUDE.replace("@KEPT_MS@", str(KEPT_MS)).replace("@LAPSES@", str(LAPSES_PER_CALL))
-    return Script(prelude + (_NEEDS_BOOKS if needs_books else "") + body)
-
-
-HOLD = _script("""
+HOLD = script("""
 lapse()
 local record = prefix .. 'hold:' .. ask.id
 local known = call('HMGET', record, 'state', 'ceiling', 'held_at', 'lease')
@@ -211,7 +69,9 @@ for number, account in ipairs(ask.accounts) do
     end
   end
 end
-if #refusals > 0 then return cjson.encode({now = now, refusals = refusals}) end
+if #refusals > 0 then
+  return cjson.encode({now = now, refusals = refusals, used = #used > 0 and used or nil})
+end
 
 local lease = now + ask.lease
 for number, account in ipairs(ask.accounts) do
@@ -237,7 +97,7 @@ return cjson.encode(reply)
 """)
 """Checks every limit of every account and takes all or nothing."""
 
-EXTEND = _script("""
+EXTEND = script("""
 local record = prefix .. 'hold:' .. ask.id
 local found = call('HMGET', record, 'state', 'ceiling', 'claim', 'lease')
 if found[1] ~= 'held' or tonumber(found[4]) <= now then return cjson.encode({now = now, ended = true}) end
@@ -256,7 +116,7 @@ return cjson.encode({now = now})
 """)
 """Raises the ceiling of a living hold where every budget of it allows."""
 
-RENEW = _script("""
+RENEW = script("""
 local lease = now + ask.lease
 for _, id in ipairs(ask.ids) do
   local record = prefix .. 'hold:' .. id
@@ -277,7 +137,7 @@ return cjson.encode({now = now})
 """)
 """Prolongs the leases of living holds; what has lapsed stays so."""
 
-END = _script("""
+END = script("""
 local record = prefix .. 'hold:' .. ask.id
 local found = call('HMGET', record, 'state', 'ceiling', 'claim')
 if found[1] == 'ended' then return cjson.encode({now = now, done = false}) end
@@ -296,7 +156,7 @@ end
 local claim = cjson.decode(found[3])
 for _, account in ipairs(claim.accounts) do
   if account.live then call('ZREM', account.live, ask.id) end
-  if account.tokens then
+  if account.tokens and ask.tokens then
     local rates = rates_of(account)
     rates.tokens = math.max(0, rates.tokens + (ask.tokens - claim.tokens) * 60000)
     keep_rates(account, rates)
@@ -307,24 +167,46 @@ for _, account in ipairs(claim.accounts) do
   end
 end
 call('DEL', record)
-if ask.charges then
-  -- Sent again, because its answer was late, it would find no hold and be charged as one that was lost.
+if ask.charges or not ask.tokens then
+  -- Told again, because its answer was late or somebody else was quicker, it would find no hold and be charged as
+  -- one that was lost.
   call('HSET', record, 'state', 'ended')
   call('PEXPIRE', record, whole(KEPT_MS))
 end
 call('ZREM', prefix .. 'leases', ask.id)
+call('ZREM', prefix .. 'lapsed', ask.id)
 return cjson.encode({now = now, done = true})
 """)
 """Settles or releases a hold, once; with ``charges`` also one that the store does not have."""
 
-SPENT = _script("""
+LAPSED = script("""
+lapse()
+local lapsed, gone = prefix .. 'lapsed', prefix .. 'gone'
+for _, process in ipairs(ask.gone) do call('SADD', gone, process) end
+if #ask.gone > 0 then call('PEXPIRE', gone, whole(KEPT_MS)) end
+local found = {}
+for _, id in ipairs(call('ZRANGEBYSCORE', lapsed, '-inf', whole(now), 'LIMIT', 0, ask.most)) do
+  local hold = call('HMGET', prefix .. 'hold:' .. id, 'state', 'claim')
+  if hold[1] == 'lapsed' then
+    call('ZADD', lapsed, whole(now + @AGAIN_MS@), id)
+    local by = cjson.decode(hold[2]).by or '' -- none where an earlier release made it
+    found[#found + 1] = {id = id, is_gone = call('SISMEMBER', gone, by) == 1}
+  else
+    call('ZREM', lapsed, id)
+  end
+end
+return cjson.encode({now = now, lapsed = #found > 0 and found or nil})
+""")
+"""Notes which processes are gone for good, and gives the lapsed holds that are to be looked up in the log."""
+
+SPENT = script("""
 local more = lapse()
 local found = call('HMGET', ask.balance, 'spent', 'held')
 return cjson.encode({now = now, more = more, spent = found[1] or '0', held = found[2] or '0'})
 """)
 """Reads one balance; ``more`` says that leases which have run out are still to be cleared."""
 
-RESTORE = _script(
+RESTORE = script(
     """
 if not ask.corrects and call('EXISTS', KEYS[1]) == 1 then return cjson.encode({now = now, done = false}) end
 for _, balance in ipairs(ask.balances) do
@@ -339,19 +221,22 @@ return cjson.encode({now = now, done = true})
 )
 """Sets balances: all of them until the books are opened, later only those that are corrected."""
 
-PROBE = _script("return cjson.encode({now = now})")
+PROBE = script("return cjson.encode({now = now})")
 """Says whether the store answers and has its books."""
 
-PRESENCE = _script(
+PRESENCE = script(
     """
-local processes, moved = prefix .. 'processes', prefix .. 'moved'
+local processes, moved, behind = prefix .. 'processes', prefix .. 'moved', prefix .. 'behind'
 call('ZADD', processes, whole(now), ask.process)
+call(ask.behind and 'SADD' or 'SREM', behind, ask.process)
 for _, gone in ipairs(call('ZRANGEBYSCORE', processes, '-inf', whole(now - ask.lease))) do
   call('ZREM', processes, gone)
+  call('SREM', behind, gone)
   call('HDEL', moved, gone)
 end
 call('PEXPIRE', processes, whole(ask.lease))
-local reply = {now = now, processes = call('ZCARD', processes)}
+call('PEXPIRE', behind, whole(ask.lease))
+local reply = {now = now, processes = call('ZCARD', processes), behind = call('SCARD', behind) > 0}
 if call('EXISTS', KEYS[1]) == 1 then
   local used = {}
   for number, balance in ipairs(ask.balances) do
@@ -374,7 +259,7 @@ return cjson.encode(reply)
 """,
     needs_books=False,
 )
-"""Notes that a process is there. Answers how many are, and balances it asks for; of lost books, until when the log
-has what ended in any of them."""
+"""Notes that a process is there, and whether it has written all that it spent. Answers how many are, whether one of
+them has not, and balances it asks for; of lost books, until when the log has what ended in any of them."""
 
-SCRIPTS = (HOLD, EXTEND, RENEW, END, SPENT, RESTORE, PROBE, PRESENCE)
+SCRIPTS = (HOLD, EXTEND, RENEW, END, LAPSED, SPENT, RESTORE, PROBE, PRESENCE)

@@ -47,10 +47,12 @@ class Wire:
 
     ``is_server_timed`` leaves the time to Redis: clocks of processes may differ, and only decide
     what a script is first asked. Otherwise the caller's ``now`` counts, as tests and replays need.
+    ``process`` is who makes the holds.
     """
 
-    def __init__(self, prefix: str, *, is_server_timed: bool) -> None:
+    def __init__(self, prefix: str, *, is_server_timed: bool, process: str) -> None:
         self._prefix = prefix
+        self._process = process
         self._is_server_timed = is_server_timed
         self._ahead_s = 0.0
         self._windows: dict[Period, Window] = {}
@@ -80,6 +82,7 @@ class Wire:
             "ceiling": str(to_nanos(claim.ceiling)),
             "tokens": claim.tokens,
             "lease": _ms(claim.lease_s),
+            "by": self._process,
         }
         return self.ask(claim.now, fields)
 
@@ -102,6 +105,10 @@ class Wire:
             ]
             fields["at"] = _ms(end.at + self._ahead_s)
         return self.ask(end.at, fields)
+
+    def late_end(self, request_id: str, amount: Usd, now: float) -> Ask:
+        """Asks END for a hold that lapsed, of whose tokens nothing is known."""
+        return self.ask(now, {"id": request_id, "amount": str(to_nanos(amount))})
 
     def presence(
         self,
@@ -195,8 +202,8 @@ def held(claim: Claim, reply: Reply) -> Hold:
 
 
 def used(claim: Claim, reply: Reply) -> list[tuple[str, Period, int]]:
-    """What each budget has spent and holds after the claim: account, period, nano-dollars."""
-    ceiling = to_nanos(claim.ceiling)
+    """What each budget has spent and holds after the claim, granted or not: account, period, nano-dollars."""
+    ceiling = 0 if "refusals" in reply else to_nanos(claim.ceiling)
     budgets = [(account.id, budget.period) for account in claim.accounts for budget in account.limits.budgets]
     return [
         (account, period, int(before["spent"]) + int(before["held"]) + ceiling)

@@ -20,6 +20,7 @@ from gateway.domain.money import Usd, from_nanos
 from gateway.domain.tenancy import key_account, team_account
 from gateway.store.base import Database, open_async, translating
 from gateway.store.columns import UnixSeconds
+from gateway.store.located import near
 from gateway.store.tables import budgets, keys, requests, spent_before
 
 HAIR_S = 0.001
@@ -97,6 +98,16 @@ class Balances:
             _by_key(requests.c.key_id, CHARGED_NANOS, logged, logged[Period.TOTAL]),
             _by_key(spent_before.c.key_id, spent_before.c.nanos, carried, carried[Period.TOTAL]),
         )
+
+    async def charged(self, request_ids: Sequence[str]) -> Mapping[str, Usd]:
+        """What each of these requests took from its budgets, of those that are in the log.
+
+        Raises Unavailable or ConfigurationError when the database cannot be read.
+        """
+        statement = select(requests.c.id, CHARGED_NANOS).where(requests.c.id.in_(request_ids), *near(request_ids))
+        async with self._connection() as connection:
+            rows = (await connection.execute(statement)).all()
+        return {str(request_id): from_nanos(int(nanos)) for request_id, nanos in rows}
 
     async def _sums(
         self, periods: Sequence[Period], logged: Select[*tuple[Any, ...]], carried: Select[*tuple[Any, ...]]

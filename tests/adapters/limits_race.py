@@ -17,6 +17,7 @@ from gateway.domain.limits import Period
 from gateway.errors import BudgetExhausted
 from gateway.ports import Claim
 from tests.adapters.purse_contract import account, daily
+from tests.adapters.set_log import SetLog
 
 
 class WrongClock:
@@ -35,7 +36,7 @@ class WrongClock:
 async def race(url: str, prefix: str, name: str, ahead_s: float, count: int) -> int:
     """Make ``count`` requests at once; how many were let in."""
     clock = WrongClock(ahead_s)
-    purse = RedisPurse(url, when_away="closed", clock=clock, prefix=prefix, timeout_s=10.0)
+    purse = RedisPurse(url, when_away="closed", clock=clock, log=SetLog(), process=name, prefix=prefix, timeout_s=10.0)
     await purse.spent("key:k1", Period.DAY, now=clock.now())  # connected before the start
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)

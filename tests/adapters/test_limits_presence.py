@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 from gateway.adapters.limits_redis import RedisPurse
 from gateway.domain.limits import Period
 from gateway.domain.money import ZERO, usd
 from tests.adapters.purse_contract import NOON, account, balance, claim, daily
 from tests.adapters.redis_server import RedisServer
+from tests.adapters.set_log import SetLog
 from tests.clock import SetClock
 
 KEY = account("key:k1", daily("1"))
@@ -20,7 +22,14 @@ KEY = account("key:k1", daily("1"))
 async def purse_of(server: RedisServer, clock: SetClock) -> AsyncIterator[RedisPurse]:
     """A purse of one process."""
     purse = RedisPurse(
-        server.url, when_away="closed", clock=clock, is_server_timed=False, prefix="{present}:", timeout_s=10
+        server.url,
+        when_away="closed",
+        clock=clock,
+        log=SetLog(),
+        process=uuid4().hex,
+        is_server_timed=False,
+        prefix="{present}:",
+        timeout_s=10,
     )
     try:
         yield purse

@@ -19,6 +19,7 @@ from gateway.errors import BudgetExhausted
 from tests.adapters.limits_race import WrongClock
 from tests.adapters.purse_contract import LEASE_S, NOON, PurseContract, account, balance, claim, daily
 from tests.adapters.redis_server import RedisServer
+from tests.adapters.set_log import SetLog
 
 _prefixes = (f"{{test{number}}}:" for number in itertools.count())
 _ROOT = Path(__file__).parents[2]
@@ -45,7 +46,14 @@ def _purse(server: RedisServer, prefix: str, *, ahead_s: float = 0.0, is_server_
     clock = WrongClock(ahead_s)
     # A patient one: a busy machine must not look like an outage.
     return RedisPurse(
-        server.url, when_away="closed", clock=clock, is_server_timed=is_server_timed, prefix=prefix, timeout_s=10.0
+        server.url,
+        when_away="closed",
+        clock=clock,
+        log=SetLog(),
+        process="one",
+        is_server_timed=is_server_timed,
+        prefix=prefix,
+        timeout_s=10.0,
     )
 
 
@@ -152,7 +160,7 @@ async def test_what_has_ended_leaves_no_key_for_ever(purse: RedisPurse, shared_r
         names.remove("processes")
     day = int(NOON // 86400 * 86400)
     lasting = ["balance:key:k1:total:0", "books"]
-    expiring = [f"balance:key:k1:day:{day}", "hold:dead", "rate:key:k1"]
+    expiring = [f"balance:key:k1:day:{day}", "hold:dead", "lapsed", "rate:key:k1"]
     assert names == sorted(lasting + expiring)
     for name in expiring:
         assert int(shared_redis.command("TTL", prefix + name)[1:]) > 0

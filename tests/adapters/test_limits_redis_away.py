@@ -7,18 +7,23 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
+from uuid import uuid4
 
 import pytest
 
 from gateway.adapters import limits_scripts as scripts
 from gateway.adapters.limits_line import RedisLine
+from gateway.adapters.limits_presence import Presence
 from gateway.adapters.limits_redis import RedisPurse
 from gateway.adapters.limits_wire import End, Wire
+from gateway.domain.ledger import Hold
 from gateway.domain.limits import Account, Period
 from gateway.domain.money import ZERO, usd
 from gateway.errors import BudgetExhausted, RateLimited, Unavailable
+from tests.adapters.journal.samples import until
 from tests.adapters.purse_contract import NOON, account, balance, claim, daily
 from tests.adapters.redis_server import RedisServer
+from tests.adapters.set_log import SetLog
 from tests.clock import SetClock
 
 PREFIX = "{away}:"
@@ -27,18 +32,21 @@ KEY = account("key:k1", daily("1"))
 
 @asynccontextmanager
 async def purse_of(
-    server: RedisServer, when_away: Literal["open", "closed"], *, timeout_s: float = 10.0
+    server: RedisServer, when_away: Literal["open", "closed"], *, timeout_s: float = 10.0, log: SetLog | None = None
 ) -> AsyncIterator[RedisPurse]:
     """A purse with nothing spent, whose time the test sets."""
     purse = RedisPurse(
         server.url,
         when_away=when_away,
         clock=SetClock(NOON),
+        log=log or SetLog(),
+        process=uuid4().hex,
         is_server_timed=False,
         prefix=PREFIX,
         timeout_s=timeout_s,
     )
     await purse.restore({}, now=NOON)
+    assert not await purse.needs_restore()
     try:
         yield purse
     finally:
@@ -141,6 +149,85 @@ async def test_processes_that_are_alone_share_what_is_left(own_redis: RedisServe
             await purse.hold(claim(f"half to {id(purse)}", KEY, ceiling="0.3"))
 
 
+async def test_what_others_spent_is_known_from_a_refusal(own_redis: RedisServer) -> None:
+    """A process that was only ever refused does not take a budget for unspent when it is alone."""
+    async with purse_of(own_redis, "open") as first, purse_of(own_redis, "open") as second:
+        await first.hold(claim("r1", KEY, ceiling="0.9"))
+        with pytest.raises(BudgetExhausted):
+            await second.hold(claim("r2", KEY, ceiling="0.2"))
+        own_redis.kill()
+        with pytest.raises(BudgetExhausted):
+            await second.hold(claim("r3", KEY, ceiling="0.2"))
+
+
+async def test_what_redis_never_told_of_is_read_from_the_log(own_redis: RedisServer) -> None:
+    """Alone, a budget begins with what the log says, and with a small share where nobody said how many share it."""
+    log = SetLog()
+    log.sums = {"key:k1": {Period.DAY: usd("0.9")}}
+    async with purse_of(own_redis, "open", log=log) as purse:
+        own_redis.kill()
+        both = [purse.hold(claim(f"r{number}", KEY, ceiling=ceiling)) for number, ceiling in enumerate(("0.1", "0.2"))]
+        fitting, too_much = await asyncio.gather(*both, return_exceptions=True)
+        assert isinstance(fitting, Hold)
+        assert isinstance(too_much, BudgetExhausted)
+        await purse.hold(claim("r3", account("key:k2", daily("1")), ceiling="1"))
+    assert log.readings == 2
+    latecomer = RedisPurse(own_redis.url, when_away="open", clock=SetClock(NOON), log=log, process="late")
+    with pytest.raises(BudgetExhausted, match=r"\$0.00625 left of its budget of \$1 per day"):
+        await latecomer.hold(claim("r4", KEY, ceiling="0.01"))
+    await latecomer.hold(claim("r5", KEY, ceiling="0.006"))
+    await latecomer.close(within_s=0)
+
+
+async def test_without_redis_and_log_nothing_unknown_is_spent(own_redis: RedisServer) -> None:
+    """What neither can tell is refused; what Redis told of before is served."""
+    log = SetLog()
+    log.is_away = True
+    async with purse_of(own_redis, "open", log=log) as purse:
+        await purse.release(await purse.hold(claim("known", KEY, ceiling="0.1")), now=NOON)
+        own_redis.kill()
+        await purse.hold(claim("r1", KEY, ceiling="0.1"))
+        with pytest.raises(Unavailable, match="the log cannot be asked what has been spent"):
+            await purse.hold(claim("r2", account("key:k2", daily("1")), ceiling="0.1"))
+        log.is_away = False
+        await purse.hold(claim("r2", account("key:k2", daily("1")), ceiling="0.1"))
+
+
+async def test_who_is_back_early_waits_for_what_others_spent(own_redis: RedisServer) -> None:
+    """While somebody has not written what it spent alone, Redis shows too much as left: the own share bounds it."""
+    async with purse_of(own_redis, "open", timeout_s=0.5) as purse:
+        wire = Wire(PREFIX, is_server_timed=False, process="other")
+        line = RedisLine(own_redis.url, books=wire.books, timeout_s=10)
+        other = Presence(line, wire, SetClock(NOON), "other")
+        await other.say()
+        await purse.release(await purse.hold(claim("known", KEY, ceiling="0.1")), now=NOON)
+        assert not await purse.needs_restore()
+        own_redis.freeze()
+        alone = await purse.hold(claim("r1", KEY, ceiling="0.2"))
+        assert purse.state.is_away
+        own_redis.thaw()
+        other.is_behind = True
+        await other.say()
+        assert await purse.settle(alone, usd("0.2"), tokens=0, now=NOON)
+        await until(lambda: not purse.state.is_away)
+        assert await balance(purse) == (usd("0.2"), ZERO)
+        with pytest.raises(BudgetExhausted, match=r"\$0.3 left"):
+            await purse.hold(claim("of the other's", KEY, ceiling="0.31"))
+        both = await purse.hold(claim("r2", KEY, ceiling="0.2"))
+        assert await balance(purse) == (usd("0.2"), usd("0.2"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await purse.recovered()
+        assert await purse.settle(both, usd("0.1"), tokens=0, now=NOON)
+        assert not await purse.settle(both, usd("0.1"), tokens=0, now=NOON)
+        other.is_behind = False
+        await other.say()
+        await recovered(purse)
+        await purse.hold(claim("r3", KEY, ceiling="0.7"))
+        assert await balance(purse) == (usd("0.3"), usd("0.7"))
+        await line.close()
+
+
 async def test_each_outage_starts_from_what_redis_said_last(own_redis: RedisServer) -> None:
     """A second outage does not go on with the balances of the first."""
     async with purse_of(own_redis, "open") as purse:
@@ -180,7 +267,7 @@ async def test_what_hung_is_done_once(own_redis: RedisServer, when_away: Literal
 
 async def test_an_end_whose_answer_was_late_is_charged_once(own_redis: RedisServer) -> None:
     """Sent again, the end of a request that went on alone finds that its hold, which Redis had taken, has ended."""
-    wire = Wire(PREFIX, is_server_timed=False)
+    wire = Wire(PREFIX, is_server_timed=False, process="other")
     async with purse_of(own_redis, "open") as purse:
         hold = await purse.hold(claim("r1", KEY, ceiling="0.6"))
         line = RedisLine(own_redis.url, books=wire.books, timeout_s=10)

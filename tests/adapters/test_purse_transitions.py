@@ -23,6 +23,7 @@ from gateway.errors import BudgetExhausted, PonderError, RateLimited, Unavailabl
 from gateway.ports import Claim, Purse
 from tests.adapters.purse_contract import LEASE_S, NOON
 from tests.adapters.redis_server import RedisServer
+from tests.adapters.set_log import SetLog
 from tests.clock import SetClock
 from tests.randomness import examples
 
@@ -190,6 +191,8 @@ def test_the_purse_in_redis_follows_the_table(shared_redis: RedisServer) -> None
             shared_redis.url,
             when_away="closed",
             clock=SetClock(NOON),
+            log=SetLog(),
+            process="one",
             is_server_timed=False,
             prefix=next(prefixes),
             timeout_s=10.0,

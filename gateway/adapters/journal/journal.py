@@ -204,6 +204,17 @@ class LocalJournal:
             self._note_writable()
 
     @property
+    def name(self) -> str:
+        """Which part of the journal is this process's."""
+        return self._folder.path.name
+
+    def take_finished(self) -> tuple[str, ...]:
+        """The names of ended processes' parts that have been moved wholly since this was asked last."""
+        finished = tuple(self._recovery.finished)
+        self._recovery.finished.clear()
+        return finished
+
+    @property
     def waiting(self) -> int:
         """How many records are not in the database yet."""
         return self._backlog.waiting

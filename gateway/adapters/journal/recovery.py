@@ -98,6 +98,8 @@ class Recovery:
 
     def __init__(self, root: Path, mover: Callable[[Source], Mover], *, batch_size: int, keep_moved_s: float) -> None:
         self.folders = self.damaged = self.interrupted = 0
+        self.finished: list[str] = []
+        """The names of the folders that were moved wholly."""
         self._root = root
         self._mover = mover
         self._batch_size = batch_size
@@ -125,7 +127,7 @@ class Recovery:
 
     async def _move(self, folder: Folder) -> list[Opening]:
         if folder.progress().is_finished:
-            self._moved.append(folder)
+            self._finish(folder)
             return []
         orphan = Orphan(folder, batch_size=self._batch_size)
         folder.claim()
@@ -144,12 +146,16 @@ class Recovery:
             folder.close()
             return []
         orphan.finish()
-        self._moved.append(folder)
+        self._finish(folder)
         if orphan.interrupted:
             _log.warning(
                 "%d requests were interrupted when their process ended; their cost is unknown", len(orphan.interrupted)
             )
         return orphan.interrupted
+
+    def _finish(self, folder: Folder) -> None:
+        self._moved.append(folder)
+        self.finished.append(folder.path.name)
 
     def _delete_expired(self) -> None:
         expired = time.time() - self._keep_moved_s
