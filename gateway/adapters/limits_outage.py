@@ -141,15 +141,20 @@ class Outages:
 
     async def _catch_up(self) -> bool:
         """Write the backlog; False when Redis is still away."""
+        now = asyncio.get_running_loop().time
         try:
             require_books(await self._line.call(scripts.PROBE, {}))
             while self.backlog:
+                began, waiting = now(), len(self.backlog)
                 ends = self.backlog.first(_BATCH)
                 written = await asyncio.gather(*map(self.write, ends), return_exceptions=True)
                 for end, outcome in zip(ends, written, strict=True):
                     if isinstance(outcome, BaseException):
                         raise outcome
                     self.backlog.remove(end)
+                if _BATCH <= len(self.backlog) < waiting:
+                    # The processor is not ours alone: requests come meanwhile.
+                    await asyncio.sleep(now() - began)
         except StoreAway as fault:
             self.reason = fault.message
             return False

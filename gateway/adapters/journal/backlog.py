@@ -85,7 +85,7 @@ class Backlog:
         self._gap_end: Position | None = None
         """Where it ends; None while it grows."""
         self._unwritten = _Waiting(most_records, most_bytes)
-        self._added = self._done = 0
+        self._added = self._done = self._waited = 0
         self._moved_to = segments.head
         self._arrived = asyncio.Event()
         self._is_due = asyncio.Event()
@@ -188,6 +188,11 @@ class Backlog:
             self._shrink_gap(batch.end)
         self._settle_down()
         self.note()
+
+    def is_catching_up(self) -> bool:
+        """Whether a batch or more waits still, and less than when this was asked last."""
+        before, self._waited = self._waited, self.waiting
+        return self._batch_size <= self._waited < before
 
     def note(self) -> None:
         """Write the checkpoint; with nothing waiting it stands at the end."""

@@ -2,6 +2,9 @@
 
 A batch is tried until the database has it; only then the checkpoint passes it. A crash in between
 moves the batch again, which changes nothing: the database keeps a record once, by its request's id.
+
+After an outage much waits at once. To move it as fast as it goes would take the processor from the requests
+that come meanwhile, so between two batches the mover rests as long as the first one took, while less and less waits.
 """
 
 from __future__ import annotations
@@ -41,6 +44,10 @@ class Source(Protocol):
         """Note that the database has them."""
         ...
 
+    def is_catching_up(self) -> bool:
+        """Whether a batch or more waits still, and less than when this was asked last."""
+        ...
+
 
 @dataclass(slots=True)
 class MoverState:
@@ -68,10 +75,12 @@ class Mover:
         """Move until the source is at its end."""
         batch: Batch | None = None
         retry_s = self._first_retry_s
+        now = asyncio.get_running_loop().time
         while True:
             try:
                 if batch is None and (batch := await self._source.take()) is None:
                     return
+                began = now()
                 refused = await self._store.keep(batch.records)
             except PonderError as fault:
                 self._note_failure(fault.message, retry_s)
@@ -82,6 +91,8 @@ class Mover:
                 self._source.moved(batch)
                 self._note_success(len(batch.records), refused)
                 batch, retry_s = None, self._first_retry_s
+                if self._source.is_catching_up():
+                    await self._rest(now() - began)
                 continue
             await self._pause(retry_s)
             retry_s = min(2 * retry_s, self._longest_retry_s)
@@ -105,7 +116,11 @@ class Mover:
     async def _pause(self, seconds: float) -> None:
         if self._closing.is_set():
             await asyncio.sleep(self._first_retry_s)
-            return
+        else:
+            await self._rest(seconds)
+
+    async def _rest(self, seconds: float) -> None:
+        """Let so much time pass, or less when the end comes."""
         try:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()

@@ -88,6 +88,10 @@ class Orphan:
         if batch.end is not None:
             self._folder.note(Progress(batch.end))
 
+    def is_catching_up(self) -> bool:
+        """Always: nobody adds to it, and nobody waits for it longer than for a moment."""
+        return True
+
     def finish(self) -> None:
         """Note that nothing is left."""
         self._folder.note(Progress(self._until, is_finished=True))

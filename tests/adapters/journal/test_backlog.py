@@ -25,16 +25,16 @@ STEPS = st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.integers(0, 9)),
 
 
 class Arrivals:
-    """Requests as they settle, with a backlog that keeps few of them in memory."""
+    """Requests as they settle, with a backlog that keeps so many of them in memory."""
 
-    def __init__(self, root: Path, *, segment_bytes: int) -> None:
+    def __init__(self, root: Path, *, segment_bytes: int, most_records: int) -> None:
         self._folder = create(root)
         self._syncer = Syncer(self._folder.path, every_s=0)
         self._segments = SegmentWriter(self._folder, self._syncer, limit_bytes=segment_bytes, carried=bytes)
         self.settled: list[tuple[RequestRecord, Position]] = []
         """Each with the position behind it."""
         self.backlog = Backlog(
-            self._folder, self._segments, most_records=4, most_bytes=1 << 20, batch_size=3, batch_delay_s=0
+            self._folder, self._segments, most_records=most_records, most_bytes=1 << 20, batch_size=3, batch_delay_s=0
         )
 
     def come(self, count: int) -> None:
@@ -54,10 +54,10 @@ class Arrivals:
 
 
 @contextmanager
-def arriving(segment_bytes: int) -> Iterator[Arrivals]:
+def arriving(segment_bytes: int, *, most_records: int = 4) -> Iterator[Arrivals]:
     """Arrivals into a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        arrivals = Arrivals(Path(folder), segment_bytes=segment_bytes)
+        arrivals = Arrivals(Path(folder), segment_bytes=segment_bytes, most_records=most_records)
         yield arrivals
         arrivals.close()
 
@@ -115,3 +115,22 @@ def test_memory_is_used_again_while_records_keep_coming() -> None:
     with arriving(1 << 20) as arrivals:
         moved = asyncio.run(last_of_many_batches(arrivals))
         assert any(moved is record for record, _ in arrivals.settled)
+
+
+def test_it_is_catching_up_while_less_and_less_waits() -> None:
+    """Not with less than a batch, and not when as much comes as is moved: then there is no time to rest."""
+
+    async def looks(arrivals: Arrivals) -> list[bool]:
+        found = []
+        arrivals.come(9)
+        for coming in (0, 1, 3, 9, 0, 0, 0):
+            batch = await arrivals.backlog.take()
+            assert batch is not None
+            arrivals.come(coming)
+            arrivals.backlog.moved(batch)
+            found.append(arrivals.backlog.is_catching_up())
+        return found
+
+    with arriving(1 << 20, most_records=100) as arrivals:
+        # 6, 4, 4, 10, 7, 4 and 1 wait; at first nothing was known to wait.
+        assert asyncio.run(looks(arrivals)) == [False, True, False, False, True, True, False]
