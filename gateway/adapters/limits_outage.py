@@ -24,6 +24,8 @@ FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 
 _BATCH = 200
+_REST = 2.0
+"""For how many times as long as a batch took the next one waits, while less and less is left to write."""
 _LOOK_EVERY_S = 0.5
 _HEARD_WITHIN_S = 4.0
 """How long after Redis answers here every process that reaches it has said whether it has caught up: each says so
@@ -154,7 +156,7 @@ class Outages:
                     self.backlog.remove(end)
                 if _BATCH <= len(self.backlog) < waiting:
                     # The processor is not ours alone: requests come meanwhile.
-                    await asyncio.sleep(now() - began)
+                    await asyncio.sleep(_REST * (now() - began))
         except StoreAway as fault:
             self.reason = fault.message
             return False

@@ -19,6 +19,7 @@ from tests.soak.load import Answer, Load, Outcome
 from tests.soak.upstream import STEADY
 
 _SETTLE_S = 60.0
+_LAPSE_S = 180.0
 _LOOK_EVERY_S = 0.5
 _RESULTS = {
     Outcome.ANSWERED: frozenset({"answered"}),
@@ -135,7 +136,19 @@ async def _charged(database: Postgres, key: Bounded) -> int:
 
 
 async def _off(installation: Installation, key: Bounded) -> str | None:
-    """What the ledger has counted for a key, against the sum over the log. What a killed gateway held is charged."""
+    """What the ledger has counted for a key, against the sum over the log.
+
+    What a gateway held when it was killed lapses after a minute, and ends as the log has it within another one.
+    """
+    end = time.monotonic() + _LAPSE_S
+    while True:
+        fault = await _difference(installation, key)
+        if fault is None or time.monotonic() >= end:
+            return fault
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _difference(installation: Installation, key: Bounded) -> str | None:
     body = {"model": STEADY, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 10**9}
     headers = {"authorization": f"Bearer {key.secret}"}
     address = installation.gateways[0].address

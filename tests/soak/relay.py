@@ -103,6 +103,8 @@ class _Relaying:
         try:
             while chunk := await reader.read(_CHUNK_BYTES):
                 await self._is_open.wait()
+                if writer.is_closing():
+                    break  # the other side has gone meanwhile
                 writer.write(chunk)
                 await writer.drain()
         except ConnectionError:

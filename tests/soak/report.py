@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from tests.soak.upgrading import Upgrade
 from tests.soak.watching import Sample
 
 MINUTE_S = 60.0
+CALM = "nothing yet"
 _FLAT = 5.0
 """Percent by which memory may grow."""
 _FILES = 16
@@ -96,6 +98,16 @@ def minutes(story: Story) -> list[Minute]:
     return table
 
 
+def by_trouble(story: Story) -> dict[str, list[Answer]]:
+    """What was asked from each trouble on, until the next one began: what it leaves to catch up with is its own."""
+    since = [0.0, *(each.began for each in story.troubles)]
+    names = [CALM, *(each.name for each in story.troubles)]
+    found: dict[str, list[Answer]] = {name: [] for name in names}
+    for answer in story.answers:
+        found[names[bisect_right(since, answer.at) - 1]].append(answer)
+    return found
+
+
 def _middle(samples: Sequence[Sample], gateway: int, what: str) -> float:
     values = [getattr(sample, what) for sample in samples if sample.gateway == gateway]
     return statistics.median(values) if values else 0.0
@@ -166,7 +178,22 @@ moments, whether earlier ones have been answered or not, and latency counts from
 
 {_judged(verdicts(story))}
 {_seen(story.answers, story.books)}
-{_table(head, rows)}"""
+{_table(head, rows)}
+By what was done last, from then until the next thing was done:
+
+{_by_trouble(story)}"""
+
+
+def _by_trouble(story: Story) -> str:
+    rows = [
+        [
+            name,
+            f"{100 * len(answers) / len(story.answers):.1f} %",
+            *(f"{quantile_ms(answers, share):.1f}" for share in (0.5, 0.9, 0.99)),
+        ]
+        for name, answers in by_trouble(story).items()
+    ]
+    return _table(["what was done", "of all requests", "p50 ms", "p90 ms", "p99 ms"], rows)
 
 
 def _judged(judged: Sequence[Verdict]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.soak.books import Books
 from tests.soak.load import Answer, Kind, Outcome
-from tests.soak.report import Story, Trouble, minutes, quantile_ms, soak_section, verdicts
+from tests.soak.report import CALM, Story, Trouble, by_trouble, minutes, quantile_ms, soak_section, verdicts
 from tests.soak.watching import Sample
 
 BOOKS = Books(
@@ -93,3 +93,11 @@ def test_minutes_tell_what_was_done_in_them() -> None:
     assert [each.troubles for each in table] == [("long",), ("long",), ("long",), ("short",)]
     assert table[0].resident_mib == (100.0,)
     assert "| 4 | 60 | 0 | 15.0 | 15.0 | 100 | 40 | short |" in soak_section(busy, "a machine", "versions")
+
+
+def test_what_a_trouble_leaves_behind_is_its_own() -> None:
+    """From one on, until the next: whenever the same thing is done again, to the same account."""
+    again = (Trouble("Redis refuses", 1065, 1085), Trouble("gateway 1 killed", 1100, 1101))
+    seen = replace(story(), troubles=[*again, Trouble("Redis refuses", 1200, 1220)])
+    counts = {name: len(answers) for name, answers in by_trouble(seen).items()}
+    assert counts == {CALM: 65, "Redis refuses": 35 + 40, "gateway 1 killed": 100}

@@ -4,7 +4,7 @@ A batch is tried until the database has it; only then the checkpoint passes it. 
 moves the batch again, which changes nothing: the database keeps a record once, by its request's id.
 
 After an outage much waits at once. To move it as fast as it goes would take the processor from the requests
-that come meanwhile, so between two batches the mover rests as long as the first one took, while less and less waits.
+that come meanwhile, so after a batch the mover rests twice as long as that took, while less and less waits.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from gateway.domain.record import RequestRecord
 from gateway.errors import PonderError
 from gateway.ports import RecordStore
 
+_REST = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -92,7 +93,7 @@ class Mover:
                 self._note_success(len(batch.records), refused)
                 batch, retry_s = None, self._first_retry_s
                 if self._source.is_catching_up():
-                    await self._rest(now() - began)
+                    await self._rest(_REST * (now() - began))
                 continue
             await self._pause(retry_s)
             retry_s = min(2 * retry_s, self._longest_retry_s)

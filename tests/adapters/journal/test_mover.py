@@ -58,11 +58,11 @@ def _mover(heap: Heap, store: Store) -> Mover:
 
 
 async def test_what_has_gathered_leaves_time_for_others() -> None:
-    """Between two batches as much time as one took belongs to the requests that come meanwhile."""
+    """Two thirds of the time belong to the requests that come meanwhile."""
     store = Store()
     await _mover(Heap(4, shrinks=True), store).run()
     assert len(store.idle_s) == 3
-    assert min(store.idle_s) >= 0.9 * KEEPING_S
+    assert min(store.idle_s) >= 1.8 * KEEPING_S
 
 
 async def test_what_grows_is_moved_without_a_rest() -> None:
