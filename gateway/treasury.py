@@ -119,9 +119,10 @@ class Treasury:
 
     async def _settle_lapsed(self) -> None:
         """End what processes that are gone had held, as the log has it."""
-        self._gone += self._book.take_finished()
+        finished = self._book.take_finished()
         if self._redis is None:
             return
+        self._gone += finished
         try:
             ended = await self._redis.settle_lapsed(gone=self._gone)
         except PonderError:
