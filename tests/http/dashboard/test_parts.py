@@ -10,7 +10,8 @@ from markupsafe import Markup
 from gateway.errors import Unavailable
 from gateway.http.dashboard.overview import or_notice
 from gateway.http.dashboard.pages import Pages, Parts
-from tests.http.dashboard.test_visitors import Clock
+from tests.clock import SetClock
+from tests.store.records import NOON
 
 
 class Making:
@@ -31,7 +32,7 @@ class Making:
 
 async def test_many_readers_cost_what_one_does() -> None:
     """Who asks while a part is made, or shortly after, gets the same one; later a new one is made."""
-    clock, making = Clock(), Making()
+    clock, making = SetClock(NOON), Making()
     parts = Parts(clock)
     asked = [asyncio.create_task(parts.get("a", for_s=3, make=making)) for _ in range(10)]
     await asyncio.sleep(0)
@@ -46,7 +47,7 @@ async def test_many_readers_cost_what_one_does() -> None:
 
 async def test_a_change_is_seen_at_once() -> None:
     """After a change nothing that was made before it is shown."""
-    parts, making = Parts(Clock()), Making()
+    parts, making = Parts(SetClock(NOON)), Making()
     making.go.set()
     assert await parts.get("a", for_s=3, make=making) == "part 1"
     parts.forget()
@@ -55,7 +56,7 @@ async def test_a_change_is_seen_at_once() -> None:
 
 async def test_a_failure_is_not_kept() -> None:
     """A part that could not be made is made anew for the next reader."""
-    parts, making = Parts(Clock()), Making()
+    parts, making = Parts(SetClock(NOON)), Making()
     making.go.set()
     making.fault = Unavailable("the database is away")
     with pytest.raises(Unavailable):
@@ -70,14 +71,14 @@ async def test_a_part_that_fails_leaves_the_others() -> None:
     async def part() -> Markup:
         raise Unavailable("Redis is <away>")
 
-    shown = await or_notice(Pages(Clock()), part())
+    shown = await or_notice(Pages(SetClock(NOON)), part())
     assert "Redis is &lt;away&gt;" in shown
     assert 'role="alert"' in shown
 
 
 async def test_parts_are_few() -> None:
     """However many are asked for, only some are kept."""
-    parts, making = Parts(Clock()), Making()
+    parts, making = Parts(SetClock(NOON)), Making()
     making.go.set()
     for number in range(200):
         await parts.get(number, for_s=3, make=making)
