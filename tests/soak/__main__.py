@@ -75,7 +75,7 @@ def _options() -> argparse.Namespace:
     one.set_defaults(run=_soak)
     one = runs.add_parser("chaos", help="every process killed in turn, every way cut")
     one.add_argument("--cut-s", type=float, default=90.0, help="for how long a way is cut")
-    one.add_argument("--bounded-usd", default="0.05", help="a budget that shall run out meanwhile")
+    one.add_argument("--bounded-usd", default="0.02", help="a budget that shall run out meanwhile")
     one.set_defaults(run=_chaos)
     one = runs.add_parser("upgrade", help="from gateways of a commit to those of this checkout, one by one")
     one.add_argument("old", help="the commit to come from")
