@@ -174,7 +174,6 @@ if ask.charges or not ask.tokens then
   call('PEXPIRE', record, whole(KEPT_MS))
 end
 call('ZREM', prefix .. 'leases', ask.id)
-call('ZREM', prefix .. 'lapsed', ask.id)
 return cjson.encode({now = now, done = true})
 """)
 """Settles or releases a hold, once; with ``charges`` also one that the store does not have."""
@@ -192,7 +191,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', lapsed, '-inf', whole(now), 'LIMIT', 0
     local by = cjson.decode(hold[2]).by or '' -- none where an earlier release made it
     found[#found + 1] = {id = id, is_gone = call('SISMEMBER', gone, by) == 1}
   else
-    call('ZREM', lapsed, id)
+    call('ZREM', lapsed, id) -- it has ended since
   end
 end
 return cjson.encode({now = now, lapsed = #found > 0 and found or nil})

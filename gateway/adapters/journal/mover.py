@@ -46,7 +46,7 @@ class Source(Protocol):
         ...
 
     def is_catching_up(self) -> bool:
-        """Whether a batch or more waits still, and less than when this was asked last."""
+        """Whether much waits, and less and less, so that moving it may take its time."""
         ...
 
 

@@ -89,8 +89,8 @@ class Orphan:
             self._folder.note(Progress(batch.end))
 
     def is_catching_up(self) -> bool:
-        """Always: nobody adds to it, and nobody waits for it longer than for a moment."""
-        return True
+        """Never: a start waits for it, so that balances count what it left."""
+        return False
 
     def finish(self) -> None:
         """Note that nothing is left."""
