@@ -11,6 +11,7 @@ from pathlib import Path
 
 from calibrator.choose import Scope, Target
 from calibrator.in_force import offered, versions_in_force
+from gateway.clock import SystemClock
 from gateway.commands.policy_sources import prepare, source
 from gateway.domain.profile import Cell
 from gateway.errors import ConfigurationError
@@ -20,7 +21,6 @@ from gateway.policy.ready import ReadyPolicy, ReadyRule
 from gateway.settings import Places, Settings, database_url, load, places
 from gateway.store.base import Database, locate
 from gateway.store.changes import Changes
-from gateway.wiring import SystemClock
 
 
 @dataclass(frozen=True, slots=True)

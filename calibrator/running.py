@@ -26,6 +26,7 @@ from calibrator.measure import Means, Measuring, Progress, Standstill
 from calibrator.truths import Known
 from gateway.adapters.openai_batches import OpenAIBatches
 from gateway.adapters.transport import Transport
+from gateway.clock import SystemClock
 from gateway.domain.experiment import ExperimentStanding, ExperimentState
 from gateway.domain.rollout import CALIBRATOR
 from gateway.errors import ConfigurationError, NotFound
@@ -44,7 +45,6 @@ from gateway.store.measurements import Measurements
 from gateway.store.rollouts import Rollouts
 from gateway.store.searches import StoredSearches
 from gateway.store.verifier_looks import VerifierLooks
-from gateway.wiring import SystemClock
 
 REPORTS: Final = "reports"
 """The folder in PONDER_HOME with the pages of runs."""

@@ -23,6 +23,7 @@ from gateway.adapters.thinking import actuate
 from gateway.adapters.vllm_load import VllmLoads
 from gateway.background.lane import BackgroundLane
 from gateway.bookkeeper import Bookkeeper
+from gateway.clock import SystemClock
 from gateway.difficulty.classifier import Learned
 from gateway.errors import ConfigurationError
 from gateway.flow.asking import HouseAsker
@@ -36,7 +37,7 @@ from gateway.http import feedback, health, models, requests
 from gateway.http.admin.desk import Desk
 from gateway.http.application import application
 from gateway.http.asgi import ASGIApp
-from gateway.http.dashboard.application import open_dashboard
+from gateway.http.dashboard.application import Looks, open_dashboard
 from gateway.library import Library
 from gateway.listings import Listings
 from gateway.memory import Memory
@@ -73,7 +74,6 @@ from gateway.vault import Vault
 from gateway.wiring import (
     CODECS,
     HomeSecrets,
-    SystemClock,
     UpstreamIdentity,
     catalog,
     home_secrets,
@@ -87,7 +87,6 @@ _SETTLE_S = 5.0
 _JOBS_S = 5.0
 """Background jobs that take longer to end are put back, for the next start or another process."""
 _OUTCOME_CONNECTIONS = 2
-_DASHBOARD_CONNECTIONS = 4
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -116,7 +115,7 @@ class Gateway:
         self._listings = Listings()
         self._requests = Requests(database)
         self._outcome_connections = Connections(database, most=_OUTCOME_CONNECTIONS)
-        self._looks = Connections(database, most=_DASHBOARD_CONNECTIONS)
+        self._looks = Looks.at(url)
         terms = JournalTerms(on_full_disk=OnFullDisk(self.settings.journal.on_full_disk))
         self._journal = LocalJournal(places.journal, Records(open_sink(database)), terms)
         self._upstreams: dict[UpstreamIdentity, Upstream] = {}

@@ -5,7 +5,6 @@ The only place that chooses between embedded and production parts.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -154,13 +153,6 @@ def make_tracer(settings: Settings, environment: Mapping[str, str], version: str
     if not is_asked_for(endpoint, environment):
         return None
     return OtelTracer(None if endpoint is None else endpoint.rstrip("/"), environment, version)
-
-
-class SystemClock:
-    """The machine's clock. Satisfies :class:`gateway.ports.Clock`."""
-
-    now = staticmethod(time.time)
-    monotonic = staticmethod(time.monotonic)
 
 
 def with_hosted(settings: Settings, environment: Mapping[str, str], embedded_url: str | None) -> Settings:

@@ -20,6 +20,7 @@ OUTERMOST = {
     "gateway/adapters/graders/isolated/trial.py": "whatever code that is tested raises is a failed test",
     "gateway/app.py": "a fault of ours must not end the following of the configuration",
     "gateway/bookkeeper.py": "a fault of ours must not end the checks of the nights to come",
+    "gateway/dashboard_process.py": "a fault of ours in one view must not end the others",
     "gateway/flow/settlements.py": "a fault of ours with one hold must keep no other from settling or being renewed",
     "gateway/store/following.py": "a fault of ours must not end the following of rollbacks and rotations",
     "gateway/background/runner.py": "a fault of ours must end neither the taking of jobs nor one job without a word",

@@ -17,6 +17,7 @@ from calibrator.guarding.document import taken_up, written
 from calibrator.guarding.evidence import Labelled, Served, Terms
 from calibrator.guarding.versions import Versions
 from calibrator.in_force import InForce, policies_in_force
+from gateway.clock import SystemClock
 from gateway.domain.key import Role
 from gateway.domain.profile import ProfileVersion
 from gateway.domain.record import Result
@@ -33,7 +34,6 @@ from gateway.store.changes import Changes
 from gateway.store.profiles import Profiles
 from gateway.store.rollouts import Rollouts
 from gateway.store.session import session
-from gateway.wiring import SystemClock
 
 SETTLING_S: Final = 60.0
 """How old an outcome is before it is counted: what contradicts it within that time is counted with it."""

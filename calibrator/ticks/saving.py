@@ -20,6 +20,7 @@ from calibrator.in_force import InForce, policies_in_force
 from calibrator.replay.chances import Constant
 from calibrator.replay.log import Gathering, Log
 from calibrator.savings import savings_of
+from gateway.clock import SystemClock
 from gateway.domain.savings import PolicySavings, Savings
 from gateway.errors import ConfigurationError
 from gateway.policy.ready import ReadyPolicy
@@ -30,7 +31,6 @@ from gateway.store.logged import READ_AT_ONCE, LoggedDecisions, LoggedPart, Logg
 from gateway.store.savings import StoredSavings
 from gateway.store.session import session
 from gateway.store.traffic_counts import HOUR_S, hour_of
-from gateway.wiring import SystemClock
 
 PERIOD_S: Final = 7 * 86_400.0
 MOST: Final = 30_000

@@ -17,6 +17,7 @@ from typing import Final
 
 from calibrator.in_force import documents_in_force, offered
 from calibrator.verifying import Inspector, Subject, Verified, is_sampled, source_of, subject_of
+from gateway.clock import SystemClock
 from gateway.domain.money import ZERO, Usd, show, usd
 from gateway.errors import ConfigurationError, UpstreamError
 from gateway.flow.house import Catalog
@@ -30,7 +31,6 @@ from gateway.store.records import Records
 from gateway.store.session import session
 from gateway.store.sinks import open_sink
 from gateway.store.verifications import Answered, Unverified, VerificationClaim, Verifications
-from gateway.wiring import SystemClock
 
 SETTLING_S: Final = 1_200.0
 """For so long after its start a request is looked for again: the longest deadline twice over."""

@@ -10,6 +10,7 @@ import pytest
 
 from calibrator.kept_text import read_exchange
 from calibrator.verifying import Inspector, Subject, is_sampled
+from gateway.clock import SystemClock
 from gateway.dialects.json_bytes import dumps
 from gateway.domain.chat import Dialect
 from gateway.domain.model import Model
@@ -20,7 +21,6 @@ from gateway.domain.verification import Chain, ModelUse, Problem, Verdict
 from gateway.errors import PonderError, Unavailable, UpstreamFailed, UpstreamTimedOut
 from gateway.search.aggregate import Aggregation
 from gateway.store.verifications import CALIBRATOR
-from gateway.wiring import SystemClock
 from tests.store.records import NOON, identity
 
 PRICE: Price = per_mtok(input_per_mtok=Decimal(1), output_per_mtok=Decimal(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
@@ -16,28 +17,45 @@ from gateway.http.dashboard import assets, changes, keys, overview, policies, pr
 from gateway.http.dashboard.board import Board, OutcomeLog, RequestLog
 from gateway.http.dashboard.entrance import COOKIE, FORM, SIGN_IN, VISITOR, Entrance, is_secure, session_token
 from gateway.http.dashboard.pages import Pages, Parts
+from gateway.http.dashboard.reader import Reader, ReadSessions
 from gateway.http.dashboard.visitors import SESSION_S, Ring, Visitors
+from gateway.store.base import locate
 from gateway.store.connections import Connections
 from gateway.store.savings import StoredSavings
 from gateway.store.sessions import StoredSessions
 from gateway.store.traffic import Traffic
 
 _A_YEAR_S: Final = 31_536_000
-_PAGES: Final = (requests, policies, profiles, savings, runs, keys, changes)
+_CONNECTIONS: Final = 2
+_PAGES: Final = (policies, profiles, savings, runs, keys, changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How the dashboard gets at the database: what takes a processor's time in a process of its own, the rest here."""
+
+    reader: Reader
+    connections: Connections
+
+    @classmethod
+    def at(cls, url: str) -> Looks:
+        """Looks at the database of this address; nothing is opened or started before it is needed."""
+        return cls(Reader(url), Connections(locate(url), most=_CONNECTIONS))
+
+    async def close(self) -> None:
+        """End the process and close the connections."""
+        await self.reader.close()
+        await self.connections.close()
 
 
 def open_dashboard(
-    house: House,
-    desk: Desk,
-    ring: Ring,
-    connections: Connections,
-    *,
-    log: RequestLog,
-    outcomes: OutcomeLog,
+    house: House, desk: Desk, ring: Ring, looks: Looks, *, log: RequestLog, outcomes: OutcomeLog
 ) -> ASGIApp:
-    """Everything below ``/dashboard``, with stores of its own on these connections."""
-    visitors = Visitors(ring, StoredSessions(connections), desk.pepper, desk.clock)
-    return _dashboard(Board(house, desk, visitors, Traffic(connections), StoredSavings(connections), log, outcomes))
+    """Everything below ``/dashboard``."""
+    reader, connections = looks.reader, looks.connections
+    visitors = Visitors(ring, ReadSessions(StoredSessions(connections), reader), desk.pepper, desk.clock)
+    traffic, savings = Traffic(connections), StoredSavings(connections)
+    return _dashboard(Board(house, desk, visitors, reader, traffic, savings, log, outcomes))
 
 
 def _dashboard(board: Board) -> ASGIApp:
@@ -46,6 +64,7 @@ def _dashboard(board: Board) -> ASGIApp:
         Route("/dashboard/static/{name}", _static),
         *_signing(board, pages),
         *overview.routes(board, pages, parts),
+        *requests.routes(board, pages, parts),
         *(route for each in _PAGES for route in each.routes(board, pages)),
     ]
     router = Router(routes, redirect_slashes=False, default=_nowhere)

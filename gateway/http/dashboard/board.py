@@ -10,6 +10,7 @@ from gateway.domain.outcome import Outcome
 from gateway.domain.record import RequestRecord
 from gateway.flow.house import House
 from gateway.http.admin.desk import Desk
+from gateway.http.dashboard.reader import Reader
 from gateway.http.dashboard.visitors import Visitors
 from gateway.store.savings import StoredSavings
 from gateway.store.traffic import Traffic
@@ -34,6 +35,7 @@ class Board:
     house: House
     desk: Desk
     visitors: Visitors
+    reader: Reader
     traffic: Traffic
     savings: StoredSavings
     log: RequestLog

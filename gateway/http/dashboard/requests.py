@@ -15,23 +15,24 @@ from gateway.errors import InvalidRequest, NotFound
 from gateway.http.dashboard import forms
 from gateway.http.dashboard.board import Board
 from gateway.http.dashboard.entrance import VISITOR
-from gateway.http.dashboard.pages import Pages
+from gateway.http.dashboard.pages import Pages, Parts
 from gateway.http.dashboard.search_drawing import search_tree
 from gateway.policy.explain import describe_arm
-from gateway.store.requests import Filter
 
 _LISTED = 100
 _SOUGHT_S = 7 * 86_400.0
+_SHARED_S = 3.0
+"""So long a list is shared by all who look for the same."""
 _FIELDS = ("key", "model", "arm", "category", "result")
 
 
-def routes(board: Board, pages: Pages) -> list[Route]:
+def routes(board: Board, pages: Pages, parts: Parts) -> list[Route]:
     """The list, and one request."""
 
     async def page(request: Request) -> Response:
         if sought := request.query_params.get("id", "").strip():
             return RedirectResponse(f"/dashboard/requests/{_identity(sought)}", 303)
-        return HTMLResponse(await _listed(board, pages, request))
+        return HTMLResponse(await _listed(board, pages, parts, request))
 
     async def one(request: Request) -> Response:
         record = await board.log.find(_identity(request.path_params["id"]))
@@ -64,35 +65,35 @@ def routes(board: Board, pages: Pages) -> list[Route]:
     ]
 
 
-async def _listed(board: Board, pages: Pages, request: Request) -> Markup:
+async def _listed(board: Board, pages: Pages, parts: Parts, request: Request) -> Markup:
     """The newest requests that are like those that are looked for."""
     chosen = {name: request.query_params.get(name, "").strip() for name in _FIELDS}
     after = request.query_params.get("after")
     # What has no index is looked for in the latest days alone, or a rare word would read the whole log.
     is_bounded = any(chosen[name] for name in _FIELDS if name != "key")
     key_id = (await board.desk.keys.find(forms.reference(chosen["key"]))).id if chosen["key"] else None
-    found = await board.desk.requests.recent(
-        Filter(
-            key_id=key_id,
-            model_asked=forms.text(chosen["model"]),
-            arm=forms.text(chosen["arm"]),
-            category=forms.text(chosen["category"]),
-            result=_result(chosen["result"]),
-            since=board.desk.clock.now() - _SOUGHT_S if is_bounded else None,
-            after=None if after is None else _identity(after),
-        ),
-        limit=_LISTED,
+    sought = {
+        "key_id": key_id,
+        "model_asked": forms.text(chosen["model"]),
+        "arm": forms.text(chosen["arm"]),
+        "category": forms.text(chosen["category"]),
+        "result": _result(chosen["result"]),
+        "after": None if after is None else _identity(after),
+    }
+    since = board.desk.clock.now() - _SOUGHT_S if is_bounded else None
+    lines = await parts.get(
+        ("requests", *chosen.values(), *sought.values()),
+        for_s=_SHARED_S,
+        make=lambda: board.reader.draw("listed", chosen=chosen, sought={**sought, "since": since}, limit=_LISTED),
     )
     return await pages.render(
         "requests.html",
         visitor=request.scope[VISITOR],
         here="requests",
         title="Requests",
-        requests=found,
-        names=await board.traffic.names(each.key_id for each in found),
+        lines=lines,
         chosen=chosen,
         results=[result.value for result in Result],
-        next_after=found[-1].id if len(found) == _LISTED else None,
     )
 
 

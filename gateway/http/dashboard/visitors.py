@@ -17,7 +17,7 @@ from gateway.domain.secret import Pepper
 from gateway.errors import Forbidden, RateLimited, Unauthenticated
 from gateway.flow.admit import admit
 from gateway.ports import Clock, KeyRing
-from gateway.store.sessions import StoredSession, StoredSessions
+from gateway.store.sessions import StoredSession
 
 SESSION_S: Final = 12 * 3600.0
 """A session ends so long after signing in, used or not."""
@@ -34,6 +34,16 @@ class Ring(KeyRing, Protocol):
     def find_by_digest(self, digest: bytes) -> Key | None: ...
 
 
+class Sessions(Protocol):
+    """Where sessions are kept, by the digests of their tokens."""
+
+    async def begin(self, digest: bytes, session: StoredSession) -> None: ...
+
+    async def find(self, digest: bytes) -> StoredSession | None: ...
+
+    async def end(self, digest: bytes) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """Somebody signed in. ``form_token`` stands in every form that the session's pages hold."""
@@ -45,7 +55,7 @@ class Visitor:
 class Visitors:
     """The sessions of the dashboard."""
 
-    def __init__(self, ring: Ring, stored: StoredSessions, pepper: Pepper, clock: Clock) -> None:
+    def __init__(self, ring: Ring, stored: Sessions, pepper: Pepper, clock: Clock) -> None:
         self._ring = ring
         self._stored = stored
         self._pepper = pepper

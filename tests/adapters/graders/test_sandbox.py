@@ -12,7 +12,7 @@ import pytest
 from gateway.adapters.graders.sandbox import LONGEST_OUTPUT, Ending, Sandbox
 from gateway.domain.check import Assertions, Program, Test
 from gateway.errors import Unavailable
-from tests.adapters.graders.processes import leaders, members, until
+from tests.processes import leaders, members, until
 
 AMPLE_S = 60.0
 MEMORY = 256 * 1024 * 1024

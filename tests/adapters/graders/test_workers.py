@@ -10,7 +10,7 @@ import pytest
 
 from gateway.adapters.graders.workers import Workers
 from gateway.errors import Unavailable
-from tests.adapters.graders.processes import leaders, until
+from tests.processes import leaders, until
 
 AMPLE_S = 60.0
 BACKTRACKS = {"schema": '{"pattern": "^(x+x+)+y$"}', "text": '"' + "x" * 100 + '"'}
