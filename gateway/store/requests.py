@@ -23,7 +23,7 @@ from gateway.store.base import Database, open_async, translating
 from gateway.store.columns import UtcDay
 from gateway.store.located import near
 from gateway.store.rows import to_plan, to_record
-from gateway.store.tables import draws, keys, request_texts, requests
+from gateway.store.tables import NOT_ANSWERED, draws, keys, request_texts, requests
 
 _READING_CONNECTIONS = 4
 
@@ -165,28 +165,8 @@ class Requests:
 
     async def recent(self, chosen: Filter, *, limit: int) -> tuple[RequestSummary, ...]:
         """The newest requests that the filter lets through, newest first."""
-        columns = requests.c
-        statement = (
-            select(
-                columns.id,
-                columns.started_at,
-                columns.key_id,
-                columns.endpoint,
-                columns.model_asked,
-                columns.arm,
-                columns.category,
-                columns.result,
-                columns.status,
-                columns.cost_nanos,
-                columns.is_cost_complete,
-                columns.total_s,
-            )
-            .where(*_conditions(chosen))
-            .order_by(columns.started_at.desc(), columns.id.desc())
-            .limit(limit)
-        )
         async with self._connection() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
+            rows = (await connection.execute(listing(chosen, limit=limit))).mappings().all()
         return tuple(
             RequestSummary(
                 id=row["id"],
@@ -264,6 +244,30 @@ class Requests:
                 yield connection
 
 
+def listing(chosen: Filter, *, limit: int) -> Select[*tuple[Any, ...]]:
+    """The statement of a list of requests, newest first."""
+    columns = requests.c
+    return (
+        select(
+            columns.id,
+            columns.started_at,
+            columns.key_id,
+            columns.endpoint,
+            columns.model_asked,
+            columns.arm,
+            columns.category,
+            columns.result,
+            columns.status,
+            columns.cost_nanos,
+            columns.is_cost_complete,
+            columns.total_s,
+        )
+        .where(*_conditions(chosen))
+        .order_by(columns.started_at.desc(), columns.id.desc())
+        .limit(limit)
+    )
+
+
 def _belongs(table: Table, started_at: float, request_id: str) -> ColumnElement[bool]:
     return and_(table.c.started_at == started_at, table.c.request_id == request_id)
 
@@ -280,6 +284,9 @@ def _conditions(chosen: Filter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
         column == str(value) for column, value in equal.items() if value is not None
     ]
+    if chosen.result not in (None, Result.ANSWERED):
+        # The same once more, in the words of the index that has only these.
+        conditions.append(NOT_ANSWERED)
     if chosen.team_id is not None:
         conditions.append(columns.key_id.in_(select(keys.c.id).where(keys.c.team_id == chosen.team_id)))
     if chosen.after is not None:

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.errors import ConfigurationError
 from gateway.store.base import Database, locate, open_async, translating
 
-HEAD = "20261122_1920"
+HEAD = "20261123_0549"
 """The newest revision in ``migrations/versions``. Revisions are dates, so their order is that of text."""
 
 _CHECKOUT = Path(__file__).parents[2] / "migrations"

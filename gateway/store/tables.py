@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    literal_column,
 )
 
 from gateway.store.base import metadata
@@ -76,6 +77,16 @@ Index(
     requests.c.answer_id,
     sqlite_where=requests.c.answer_id.is_not(None),
     postgresql_where=requests.c.answer_id.is_not(None),
+)
+NOT_ANSWERED = requests.c.result != literal_column("'answered'")
+"""Which requests the index by result has: a look for what went wrong passes over all that went well."""
+Index(
+    None,
+    requests.c.result,
+    requests.c.started_at,
+    requests.c.id,
+    sqlite_where=NOT_ANSWERED,
+    postgresql_where=NOT_ANSWERED,
 )
 
 draws = Table(

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -22,38 +24,52 @@ READERS: Final = 10
 RATE: Final = 100.0
 SECONDS: Final = 60.0
 ROUNDS: Final = 3
+_AGAIN: Final = {"PONDER_ACCEPT_NEW_PEPPER": "1"}
+"""A kept database was served from another home before, and may be again."""
 _START_PATIENCE_S: Final = 240.0
 _WARM_UP_S: Final = 15.0
+_SETTLE_S: Final = 2.0
 _TARGET: Final = 1.05
+
+
+class Beside(StrEnum):
+    """What goes on beside the requests."""
+
+    NOTHING = "no dashboard"
+    READERS = f"{READERS} dashboards"
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn of the load, with so many dashboards: answers' milliseconds, sorted, and what failed."""
+    """One turn of the load: answers' milliseconds, sorted, and what failed."""
 
-    readers: int
+    beside: Beside
     taken_ms: Sequence[float]
     failed: int
-    pages: int
-    pages_failed: int
+    pages: int = 0
+    pages_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class Compared:
     """All turns, and how long the gateway took from its start to its first answer."""
 
     start_s: float
     seconds: float
     turns: Sequence[Turn]
 
-    def together(self, readers: int) -> list[float]:
-        """All answers' milliseconds with so many dashboards, sorted."""
-        return sorted(each for turn in self.turns if turn.readers == readers for each in turn.taken_ms)
+    def of(self, beside: Beside) -> list[Turn]:
+        """The turns of a kind."""
+        return [turn for turn in self.turns if turn.beside is beside]
+
+    def together(self, beside: Beside) -> list[float]:
+        """All answers' milliseconds of a kind, sorted."""
+        return sorted(each for turn in self.of(beside) for each in turn.taken_ms)
 
     @property
     def ratio(self) -> float:
         """p99 with dashboards, as a multiple of that without."""
-        return quantile(self.together(READERS), 0.99) / quantile(self.together(0), 0.99)
+        return quantile(self.together(Beside.READERS), 0.99) / quantile(self.together(Beside.NOTHING), 0.99)
 
     @property
     def is_met(self) -> bool:
@@ -61,21 +77,21 @@ class Beside:
         return self.ratio <= _TARGET
 
 
-def measure(address: str, say: Callable[[str], None], *, seconds: float = SECONDS, rounds: int = ROUNDS) -> Beside:
-    """Press in turns, without dashboards and with ten, in one gateway's life."""
+def measure(address: str, say: Callable[[str], None], *, seconds: float = SECONDS, rounds: int = ROUNDS) -> Compared:
+    """Press in turns, with nothing beside and with ten dashboards, in one gateway's life."""
     missing = [program for program in ("nginx", "taskset", "setpriv") if shutil.which(program) is None]
     if missing:
         raise BenchError(f"missing: {', '.join(missing)}; run: apt-get install -y nginx-light util-linux")
-    turns = []
     with tempfile.TemporaryDirectory(prefix="ponder-bench-") as name, _serving(Path(name), address) as (server, home):
         say(f"the gateway answered {server.start_s:.1f} s after its start")
-        _press(server, home, READERS, min(seconds, _WARM_UP_S))
+        _press(server, home, Beside.READERS, min(seconds, _WARM_UP_S))
+        turns = []
         for _ in range(rounds):
-            for readers in (0, READERS):
-                turn = _press(server, home, readers, seconds)
-                say(f"{readers} dashboards: p99 {quantile(turn.taken_ms, 0.99):.2f} ms, {turn.pages} pages")
+            for beside in Beside:
+                turn = _press(server, home, beside, seconds)
+                say(f"{beside}: p99 {quantile(turn.taken_ms, 0.99):.2f} ms, {turn.pages} pages")
                 turns.append(turn)
-        return Beside(server.start_s, seconds, turns)
+        return Compared(server.start_s, seconds, turns)
 
 
 @contextmanager
@@ -99,24 +115,47 @@ def _serving(folder: Path, address: str) -> Iterator[tuple[Server, Path]]:
 def _on(row: Row, address: str) -> Row:
     def prepare(site: Site) -> Launch:
         launch = row.prepare(site)
-        return replace(launch, environment={**launch.environment, "PONDER_DATABASE_URL": address})
+        return replace(launch, environment={**launch.environment, "PONDER_DATABASE_URL": address, **_AGAIN})
 
     return replace(row, prepare=prepare, patience_s=_START_PATIENCE_S)
 
 
-def _press(server: Server, home: Path, readers: int, seconds: float) -> Turn:
-    options = {
-        "address": server.base_url,
-        "key": (home / "default.key").read_text().strip(),
-        "admin-key": (home / "admin.key").read_text().strip(),
-        "rate": RATE,
-        "seconds": seconds,
-        "readers": readers,
-    }
+def _press(server: Server, home: Path, beside: Beside, seconds: float) -> Turn:
+    key, limit_s = (home / "default.key").read_text().strip(), seconds + 60
+    load = _command("paced", {"address": server.base_url, "key": key, "rate": RATE, "seconds": seconds})
+    with _looked_at(server, home) if beside is Beside.READERS else nullcontext() as readers:
+        done = subprocess.run(load, capture_output=True, text=True, check=False, timeout=limit_s)
+        pages = {} if readers is None else _end(readers)
+    if done.returncode:
+        raise BenchError(f"the load ended with status {done.returncode}: {done.stderr[-2000:]}")
+    seen = json.loads(done.stdout)
+    return Turn(beside, sorted(seen["taken_ms"]), seen["failed"], **pages)
+
+
+@contextmanager
+def _looked_at(server: Server, home: Path) -> Iterator[subprocess.Popen[str]]:
+    """Readers that follow the dashboard, once they have begun."""
+    admin_key = (home / "admin.key").read_text().strip()
+    command = _command("readers", {"address": server.base_url, "admin-key": admin_key, "readers": READERS})
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        time.sleep(_SETTLE_S)
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+def _end(readers: subprocess.Popen[str]) -> dict[str, int]:
+    """End them, and return what they have seen."""
+    readers.terminate()
+    told, _ = readers.communicate(timeout=30)
+    if readers.returncode:
+        raise BenchError(f"the readers ended with status {readers.returncode}")
+    seen: dict[str, int] = json.loads(told)
+    return seen
+
+
+def _command(module: str, options: Mapping[str, object]) -> list[str]:
     given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    command = ["taskset", "-c", str(LOAD_CORE), sys.executable, "-m", "tests.bench_store.paced", *given]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
-    if found.returncode:
-        raise BenchError(f"the load ended with status {found.returncode}: {found.stderr[-2000:]}")
-    seen = json.loads(found.stdout)
-    return Turn(readers, sorted(seen["taken_ms"]), seen["failed"], seen["pages"], seen["pages_failed"])
+    return ["taskset", "-c", str(LOAD_CORE), sys.executable, "-m", f"tests.bench_store.{module}", *given]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.bench_store.dashboards import RATE, READERS, Beside
+from tests.bench_store.dashboards import RATE, READERS, Beside, Compared
 from tests.bench_store.loading import DAYS, Loaded
 from tests.bench_store.questions import Answered, quantile
 from tests.bench_store.upkeep import Forgotten, Size, SummedUp
@@ -29,8 +29,8 @@ _DASHBOARDS = """\
 
 One gateway on this database, asked {rate:.0f} times a second at a fixed pace; each answer is timed from when its
 request was due. Turns of {seconds:.0f} s, without and with {readers} dashboards in alternation: each follows the
-overview as its page does and lists requests every 10 s. The gateway has one core; the load, its upstream, the worker
-and the dashboards' readers share the other, and PostgreSQL takes what is free of both.
+overview as its page does and lists requests every 10 s. The gateway and its dashboard's process have one core; the
+load, its upstream, the worker and the dashboards' readers share the other; PostgreSQL takes what is free of both.
 
 """
 _GIB = 2**30
@@ -47,7 +47,7 @@ class Findings:
     sizes: Mapping[str, Size] | None = None
     answered: Sequence[Answered] | None = None
     summed: SummedUp | None = None
-    beside: Beside | None = None
+    beside: Compared | None = None
     forgotten: Forgotten | None = None
 
 
@@ -107,26 +107,25 @@ def _answers(answered: Sequence[Answered]) -> str:
     )
 
 
-def _beside(beside: Beside) -> str:
+def _beside(found: Compared) -> str:
     rows = []
-    for readers in (0, READERS):
-        taken = beside.together(readers)
-        turns = [turn for turn in beside.turns if turn.readers == readers]
+    for beside in Beside:
+        taken, turns = found.together(beside), found.of(beside)
         each = ", ".join(f"{quantile(turn.taken_ms, 0.99):.2f}" for turn in turns)
         failed = sum(turn.failed + turn.pages_failed for turn in turns)
         pages = sum(turn.pages for turn in turns)
         rows.append(
             (
-                f"{readers} dashboards", f"{len(taken):,}", f"{quantile(taken, 0.5):.2f}",
-                f"{quantile(taken, 0.99):.2f}", each, f"{pages:,}", str(failed),
+                beside.value, f"{len(taken):,}", f"{quantile(taken, 0.5):.2f}", f"{quantile(taken, 0.99):.2f}",
+                each, f"{pages:,}", str(failed),
             )
         )  # fmt: skip
-    verdict = "met" if beside.is_met else "MISSED"
+    verdict = "met" if found.is_met else "MISSED"
     return (
-        _DASHBOARDS.format(rate=RATE, seconds=beside.seconds, readers=READERS)
+        _DASHBOARDS.format(rate=RATE, seconds=found.seconds, readers=READERS)
         + table(("", "requests", "p50 ms", "p99 ms", "p99 of each turn", "pages", "failed"), rows)
-        + f"\np99 with dashboards is {beside.ratio:.3f} of that without (wanted: at most 1.05): {verdict}. "
-        f"The gateway's first answer came {beside.start_s:.1f} s after its start.\n"
+        + f"\np99 with dashboards is {found.ratio:.3f} of that without (wanted: at most 1.05): {verdict}. "
+        f"The gateway's first answer came {found.start_s:.1f} s after its start.\n"
     )
 
 

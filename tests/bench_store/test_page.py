@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench_store.dashboards import READERS, Beside, Turn
+from tests.bench_store.dashboards import Beside, Compared, Turn
 from tests.bench_store.loading import Loaded
 from tests.bench_store.page import Findings, page
 from tests.bench_store.questions import Answered, quantile
@@ -17,10 +17,10 @@ def test_a_quantile_is_a_value_that_was_seen(share: float, expected: float) -> N
     assert quantile([1.0, 2.0, 3.0, 4.0], share) == expected
 
 
-def _beside(with_dashboards: float) -> Beside:
-    calm = Turn(readers=0, taken_ms=[1.0] * 98 + [4.0, 4.0], failed=0, pages=0, pages_failed=0)
-    busy = Turn(readers=READERS, taken_ms=[1.0] * 98 + [with_dashboards] * 2, failed=1, pages=70, pages_failed=2)
-    return Beside(start_s=2.0, seconds=60.0, turns=(calm, busy, calm, busy))
+def _beside(with_dashboards: float) -> Compared:
+    calm = Turn(Beside.NOTHING, [1.0] * 98 + [4.0, 4.0], failed=0)
+    busy = Turn(Beside.READERS, [1.0] * 98 + [with_dashboards] * 2, failed=1, pages=70, pages_failed=2)
+    return Compared(start_s=2.0, seconds=60.0, turns=(calm, busy, calm, busy))
 
 
 def test_the_target_is_p99_within_five_in_a_hundred() -> None:

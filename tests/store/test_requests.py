@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,10 @@ from gateway.domain.key import Role
 from gateway.domain.money import usd
 from gateway.domain.record import RequestRecord, Result
 from gateway.domain.tenancy import Author, KeyTerms, TeamTerms
+from gateway.store.base import Database, open_async
 from gateway.store.changes import Changes
 from gateway.store.keys import Keys, NewSecret
-from gateway.store.requests import AnswerOrigin, Filter, Grouping, Requests, Totals
+from gateway.store.requests import AnswerOrigin, Filter, Grouping, Requests, Totals, listing
 from gateway.store.sinks import Sink
 from gateway.store.teams import Teams
 from tests.store.records import BARE, DAY_S, FULL, NOON, call, identity, request
@@ -88,6 +90,22 @@ async def test_recent_applies_each_filter(sink: Sink, store: Requests, chosen: F
     await sink.write(list(known.values()))
     listed = await store.recent(chosen, limit=10)
     assert [summary.id for summary in listed] == [known[number].id for number in numbers]
+
+
+@pytest.mark.parametrize("result", [each for each in Result if each is not Result.ANSWERED])
+async def test_what_went_wrong_is_looked_for_in_its_index(database: Database, sink: Sink, result: Result) -> None:
+    """However much went well since, a list of what did not reads its own lines, in their order."""
+    await sink.write([request(number, started_at=NOON + number) for number in range(2_000)])
+    engine = open_async(database, connections=1)
+    asked = listing(Filter(result=result), limit=50).compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
+    async with engine.connect() as connection:
+        if not database.is_sqlite:
+            await connection.exec_driver_sql("ANALYZE requests")
+        how = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+        plan = str((await connection.exec_driver_sql(f"{how} {asked}")).all())
+    await engine.dispose()
+    assert re.search(r"ix_requests_result_started_at_id|result_started_at_id_idx", plan), plan
+    assert "TEMP B-TREE" not in plan
 
 
 async def test_totals_are_exact(sink: Sink, store: Requests) -> None:
