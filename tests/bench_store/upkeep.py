@@ -126,7 +126,7 @@ async def _rename_day(database: Database, day: float) -> None:
     async with engine.begin() as connection:
         for table in PARTITIONED:
             old, new = f"{table.name}_day_{begins:%Y%m%d}", f"{table.name}_until_{ends:%Y%m%d}"
-            await connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+            await connection.execute(text(f"ALTER TABLE IF EXISTS {old} RENAME TO {new}"))
     await engine.dispose()
 
 
