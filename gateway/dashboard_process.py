@@ -46,7 +46,9 @@ async def _serve() -> None:
             async with asyncio.timeout(terms["idle_s"]):
                 line = await asked.readline()
         except TimeoutError:
-            line = b""
+            if making:
+                continue
+            break
         if not line:
             break
         task = asyncio.create_task(_make(views, orjson.loads(line), told))

@@ -1,8 +1,9 @@
 """Promise: nothing that serves a request can start a program, fill in a template or run code that was sent.
 
 Checks of answers are the exception, and have one door each: programs of ours, always the same ones, are started
-as processes of their own by two modules, and what they run is never imported by the gateway. And the dashboard's pages
-are templates: files of the package, escaping all that they are given, and never a text that was sent.
+as processes of their own by two modules, and what they run is never imported by the gateway. The dashboard looks at the
+log in a process of its own, which is the gateway's own code. And its pages are templates: files of the package,
+escaping all that they are given, and never a text that was sent.
 """
 
 from __future__ import annotations
@@ -26,9 +27,14 @@ EXECUTING_METHODS = frozenset(
 )
 EXECUTING_ATTRIBUTES = frozenset({"system", "popen", "execv", "execve", "execvp", "spawnv", "posix_spawn", "fork"})
 GRADERS = GATEWAY / "adapters" / "graders"
-STARTERS = {GRADERS / "workers.py", GRADERS / "sandbox.py"}
-"""The modules that start processes, with a command of our own alone."""
 DASHBOARD = GATEWAY / "http" / "dashboard"
+_ALONE = "sys.executable, '-I', '-B', '-X', 'utf8', '-m'"
+STARTERS = {
+    GRADERS / "workers.py": (f"{_ALONE}, f'{{_PROGRAMS}}.{{self._program}}', str(os.getpid())", "{}"),
+    GRADERS / "sandbox.py": (f"{_ALONE}, _PROGRAM", "{}"),
+    DASHBOARD / "reader.py": ("sys.executable, '-P', '-m', PROGRAM", "_environment()"),
+}
+"""The modules that start processes, each with its command and the environment that it gives along."""
 PAGES = DASHBOARD / "pages.py"
 """The module that fills in templates."""
 APART = sorted((GRADERS / "isolated").glob("*.py"))
@@ -95,9 +101,8 @@ def test_what_is_started_is_our_own_program(path: Path) -> None:
     (command,) = call.args
     assert isinstance(command, ast.Starred)
     words = ast.unparse(command.value).removeprefix("(").removesuffix(")")
-    ours = "sys.executable, '-I', '-B', '-X', 'utf8', '-m'"
-    assert words in {f"{ours}, _PROGRAM", f"{ours}, f'{{_PROGRAMS}}.{{self._program}}', str(os.getpid())"}
-    assert {each.arg: ast.unparse(each.value) for each in call.keywords}["env"] == "{}"
+    given = {each.arg: ast.unparse(each.value) for each in call.keywords}["env"]
+    assert (words, given) == STARTERS[path]
 
 
 def test_what_runs_apart_is_never_imported() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from itertools import count
@@ -27,8 +28,11 @@ PATIENCE_S: Final = 30.0
 """For a view, a start included; the database's own limits end its queries before."""
 IDLE_S: Final = 300.0
 """So long without a look, and the process ends."""
+_REST_S: Final = 5.0
+"""A process that ended before its first answer is started again so long after its start, and not with each look."""
 _LONGEST_LINE: Final = 16 * 2**20
 _ERRORS: Final[Mapping[str, type[PonderError]]] = {each.__name__: each for each in (Unavailable, ConfigurationError)}
+_KEPT_VARIABLES: Final = {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 _log = logging.getLogger(__name__)
 
 
@@ -44,7 +48,14 @@ class _Running:
         self._numbers = count()
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self.has_ended = False
+        self._has_answered = False
+        self._rests_until = asyncio.get_running_loop().time() + _REST_S
         self._hearing = asyncio.create_task(self._hear())
+
+    @property
+    def rest_s(self) -> float:
+        """How long to leave it at that, now that it has ended."""
+        return 0.0 if self._has_answered else self._rests_until - asyncio.get_running_loop().time()
 
     async def ask(self, view: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         assert self.process.stdin is not None  # noqa: S101 - started with pipes
@@ -67,6 +78,7 @@ class _Running:
         try:
             while line := await self.process.stdout.readline():
                 told = orjson.loads(line)
+                self._has_answered = True
                 answer = self._waiting.get(told["number"])
                 if answer is not None and not answer.done():
                     answer.set_result(told)
@@ -77,17 +89,23 @@ class _Running:
 
     async def _end(self) -> None:
         self.has_ended = True
-        if self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
+        self._kill()
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(_Ended())
         await self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+    def _kill(self) -> None:
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
 
     async def close(self) -> None:
-        self._hearing.cancel()
-        await asyncio.gather(self._hearing, return_exceptions=True)
+        # Its output ends with it, and with that the hearing, which waits until it is gone.
+        self._kill()
+        await self._hearing
 
 
 class Reader:
@@ -130,6 +148,10 @@ class Reader:
     async def _process(self) -> _Running:
         async with self._starting:
             if self._running is None or self._running.has_ended:
+                if self._running is not None and (rest_s := self._running.rest_s) > 0:
+                    raise Unavailable(
+                        "the dashboard's process ended as it began; the log tells why", retry_after_s=rest_s
+                    )
                 self._running = await self._start()
             return self._running
 
@@ -139,6 +161,7 @@ class Reader:
                 *(sys.executable, "-P", "-m", PROGRAM),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                env=_environment(),
                 start_new_session=True,
                 limit=_LONGEST_LINE,
             )
@@ -153,6 +176,11 @@ class Reader:
         """End the process, if there is one."""
         if self._running is not None:
             await self._running.close()
+
+
+def _environment() -> dict[str, str]:
+    """What Python and the database's driver look at, PostgreSQL's variables included; no key of a provider."""
+    return {name: value for name, value in os.environ.items() if name in _KEPT_VARIABLES or name.startswith("PG")}
 
 
 class ReadSessions:

@@ -47,8 +47,8 @@ def _started(before: set[int]) -> set[int]:
     return leaders(os.getpid()) - before
 
 
-def _command_line(process: int) -> bytes:
-    return Path(f"/proc/{process}/cmdline").read_bytes()
+def _told(process: int, what: str) -> bytes:
+    return Path(f"/proc/{process}/{what}").read_bytes()
 
 
 async def test_it_is_there_while_somebody_looks(opens: Opens) -> None:
@@ -73,13 +73,15 @@ async def test_many_looks_at_once_share_it(opens: Opens) -> None:
     assert len(_started(before)) == 1
 
 
-async def test_it_stands_behind_the_gateway_and_tells_nobody_the_address(opens: Opens) -> None:
-    """Its priority is lower than the gateway's, and its command line names no database."""
+async def test_it_stands_behind_the_gateway_and_knows_no_secret(opens: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its priority is lower than the gateway's, its command line names no database, and it has no provider's key."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-a-provider")
     before, reader = leaders(os.getpid()), opens()
     await reader.draw("durations")
     (process,) = _started(before)
     assert os.getpriority(os.PRIO_PROCESS, process) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
-    assert b"sqlite" not in _command_line(process)
+    assert b"sqlite" not in _told(process, "cmdline")
+    assert b"sk-of-a-provider" not in _told(process, "environ")
 
 
 async def test_one_that_was_killed_is_replaced(opens: Opens) -> None:
@@ -100,7 +102,7 @@ async def test_one_that_was_killed_is_replaced(opens: Opens) -> None:
 
 async def test_it_ends_when_nobody_looks(opens: Opens) -> None:
     """Without a look for that long it is gone, and is started again by the next one."""
-    before, reader = leaders(os.getpid()), opens(idle_s=0.2)
+    before, reader = leaders(os.getpid()), opens(idle_s=0.5)
     await reader.draw("durations")
     await until(lambda: not _started(before))
     assert await reader.draw("durations")
@@ -136,6 +138,16 @@ async def test_a_fault_of_ours_ends_nothing_else(opens: Opens, caplog: pytest.Lo
     (process,) = _started(before)
     assert await reader.draw("spending", by="key")
     assert _started(before) == {process}
+
+
+async def test_one_that_cannot_begin_is_left_alone_for_a_while(opens: Opens, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever ends it as it begins is told once by its own words, and not tried again with each look."""
+    reader = opens("nonsense://nowhere")
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="ended as it began") as refused:
+            await reader.draw("durations")
+        assert 0 < (refused.value.retry_after_s or 0) <= 5
+    assert capfd.readouterr().err.count("the database address begins with nonsense") == 1
 
 
 async def test_it_ends_with_a_gateway_that_was_killed(tmp_path: Path) -> None:
